@@ -112,12 +112,14 @@ def is_below(url: str, prefix: str) -> bool:
     --------
     >>> is_below("s3://b/art/1.jpg", "s3://b/art"), is_below("s3://b/artist/1.jpg", "s3://b/art")
     (True, False)
-    >>> is_below("s3://b/art/../private/1.jpg", "s3://b/art")
-    False
+    >>> is_below("s3://b/art/../private/1.jpg", "s3://b/art"), is_below("s3://b/art/..%2Fprivate", "s3://b/art")
+    (False, False)
     """
     container = split_member(url)[0]
     prefix = prefix.rstrip("/")
-    decoded = container.replace("%2e", ".").replace("%2E", ".")
+    decoded = re.sub(
+        "%2e", ".", re.sub("%(?:2f|5c)", "/", container, flags=re.IGNORECASE), flags=re.IGNORECASE
+    )
     if "\\" in container or not {".", ".."}.isdisjoint(decoded.split("/")):
         return False
     return container == prefix or container.startswith(f"{prefix}/")

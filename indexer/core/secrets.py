@@ -22,7 +22,7 @@ _SECRET = re.compile(
     r"(?:^|[-_.])(?:sig|signature|secret|passw(?:or)?d|passwd|pwd|pass|token|jwt|auth|authorization|credentials?"
     r"|api[-_]?key|access[-_]?key(?:[-_]?id)?|security[-_]?token|session|sas|key[-_]?pair[-_]?id|policy|apikey"
     r"|accesstoken|client[-_]?secret|private[-_]?key)(?:$|[-_.])|^x-(?:amz|goog|ms|oss|cos|obs)-|accesskeyid$|accessid$"
-    r"|^key$|^code$",
+    r"|^key$|^code$|^sign$|^hdn[a-z]{1,3}$",
     re.IGNORECASE,
 )
 """Names of parameters of a query that are credentials."""
@@ -103,6 +103,11 @@ def split_secrets(url: str) -> SplitUrl:
     literal = scheme.lower() in _LITERAL
     path, query = _public_query(rest if literal else rest.partition("#")[0], literal=literal)
     return SplitUrl(f"{scheme}://{authority}{path}", user, password, query)
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a parameter of a query is a credential, by its name."""
+    return _SECRET.search(name) is not None
 
 
 def public_url(url: str) -> str:

@@ -16,9 +16,8 @@ from types import TracebackType
 import httpcore
 import httpx
 
+from imindex.indexer.core import addresses
 from imindex.indexer.fetch.outcome import Refusal
-
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
@@ -29,16 +28,7 @@ def is_public(address: str) -> bool:
     >>> [is_public(a) for a in ("93.184.216.34", "127.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "100.64.0.1")]
     [True, False, False, False, False]
     """
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if inner is None and ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is None and ip.teredo:
-            return False
-        if inner is not None:
-            ip = inner
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+    return addresses.is_public(ipaddress.ip_address(address.partition("%")[0]))
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
@@ -71,9 +61,9 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         httpcore.ConnectError
             If the name is unknown, or no address answers.
         """
-        addresses = await self._addresses(host, port)
+        numbers = await self._addresses(host, port)
         error: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in addresses:
+        for address in numbers:
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
@@ -85,11 +75,11 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"the name {host} is not known ({error})") from error
-        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-        private = [address for address in addresses if not is_public(address)]
+        numbers = list(dict.fromkeys(str(info[4][0]) for info in found))
+        private = [address for address in numbers if not is_public(address)]
         if private and host.lower() not in self._private_hosts:
             raise Refusal(f"private address: {host} is {private[0]}, which is not on the public internet")
-        return addresses[:4]
+        return numbers[:4]
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)

@@ -7,6 +7,7 @@ import datetime
 import hashlib
 import ssl
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
@@ -234,7 +235,7 @@ class Downloader:
                             self._heed(response, site, url)
                         most = robots.MAX_BYTES if site is None else self.limits.max_size
                         body = b""
-                        if response.status_code in (200, 203):
+                        if response.status_code in (200, 203) or (site is None and response.is_success):
                             body = await _read(response, most, picture=site is not None)
                         return Answer(response.status_code, response.headers, body)
                     finally:
@@ -293,6 +294,12 @@ class Downloader:
             if rules.delay > self.limits.longest_wait:
                 turns.closed = f"robots.txt asks for {rules.delay:,g} seconds between requests (Crawl-delay)"
         reserved = await self._rules(origin + TDM_FILE)
+        if (
+            reserved.status == 200 and len(reserved.body) >= robots.MAX_BYTES
+        ):  # half of a JSON file says nothing
+            raise Transient(
+                f"{TDM_FILE} of {_host(url)} is too large to be read, so nothing may be asked of this host"
+            )
         reservations = read_reservations(reserved.body) if reserved.status == 200 else Reservations()
         return Site(rules, about, reservations, time.monotonic())
 
@@ -320,6 +327,8 @@ class Downloader:
                     utc = datetime.datetime.now(datetime.timezone.utc)
                     wait = retry_after(answer.headers.get("retry-after"), utc)
                     raise Transient(f"HTTP {answer.status}", answer.status, wait=wait)
+                if 200 <= answer.status < 300:  # any success, such as 203 of a proxy that changed the answer
+                    return replace(answer, status=200, body=_decoded(answer))
                 return answer
             except Transient as fault:
                 wait = max(backoff(attempt + 1), fault.wait or 0.0)
@@ -330,6 +339,33 @@ class Downloader:
                     ) from fault
                 attempt, url = attempt + 1, first
                 await asyncio.sleep(wait)
+
+
+def _decoded(answer: Answer) -> bytes:
+    """Return the body of a file of rules, of which some servers send a compressed copy without being asked.
+
+    Raises
+    ------
+    Transient
+        If it cannot be read: what it forbids is then unknown.
+    """
+    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("", "identity") and not answer.body.startswith(b"\x1f\x8b"):
+        return answer.body
+    if encoding in ("", "identity", "gzip", "x-gzip", "deflate"):
+        for bits in (
+            zlib.MAX_WBITS | 32,
+            -zlib.MAX_WBITS,
+        ):  # gzip and zlib by their headers, and bare deflate
+            try:
+                return zlib.decompressobj(bits).decompress(answer.body, robots.MAX_BYTES)
+            except zlib.error:
+                continue
+    raise Transient(
+        f"sent with Content-Encoding {encoding[:40]}, though it was asked for as it is",
+        answer.status,
+        again=False,
+    )
 
 
 async def _read(response: httpx.Response, most: int, *, picture: bool) -> bytes:

@@ -17,10 +17,15 @@ from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.fetch.robots import parse
 
 TDM_FILE = "/.well-known/tdmrep.json"
+_RESERVED = frozenset({"1", "1.0", "true", "?1"})
 _FOR_ALL = frozenset({"noai", "noimageai"})
 _FOR_US = frozenset({"noindex", "none", "noimageindex"})
-_WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_WITH_VALUE = re.compile(r"\bmax-(?:snippet|image-preview|video-preview)\s*:\s*[^\s,;]*", re.IGNORECASE)
+_HOUR = re.compile(r"\s\d\d?$")
+"""The end of what precedes the first colon of a date: it is no name of a robot."""
 _UNTIL = "unavailable_after"
+_WORD = re.compile(r"(?<![\w-])[a-z]+(?![\w-])")
+"""A directive, whatever separates it from others: hosts write semicolons, spaces and quotation marks, too."""
 
 
 def refused_by_tag(values: Sequence[str], token: str, now: datetime.datetime) -> str:
@@ -48,15 +53,17 @@ def refused_by_tag(values: Sequence[str], token: str, now: datetime.datetime) ->
             before = value[: date.start()].strip().rstrip(",")
             if _concerns(before.rpartition(":")[0], token) and _passed(date[1], now):
                 return value.strip()[:200]
-            value = before
+            # What follows the date counts, too. Its own commas, as after a weekday, give no directives.
+            value = value[: date.start()] + date[1]
         agent = ""
-        for part in value.split(","):
+        for part in re.split("[,;]", _WITH_VALUE.sub("", value)):
             name, colon, rest = part.partition(":")
-            if colon and name.strip().lower() not in _WITH_VALUE:
-                agent, part = name.strip(), rest
-            directive = part.strip().lower()
-            if directive in _FOR_ALL or (directive in _FOR_US and _concerns(agent, token)):
-                return f"{agent}: {directive}" if agent else directive
+            name = name.strip(" \t\"'")
+            if colon and name.lower() not in _FOR_ALL | _FOR_US and not _HOUR.search(name):
+                agent, part = name, rest
+            for directive in _WORD.findall(part.lower()):
+                if directive in _FOR_ALL or (directive in _FOR_US and _concerns(agent, token)):
+                    return f"{agent}: {directive}" if agent else directive
     return ""
 
 
@@ -113,15 +120,34 @@ def read_reservations(data: bytes) -> Reservations:
         return Reservations()
     found = []
     for entry in entries if isinstance(entries, list) else [entries]:
-        if isinstance(entry, dict) and str(entry.get("tdm-reservation", "")).strip() == "1":
-            location = entry.get("location", "/")
-            if isinstance(location, str) and "\n" not in location:
-                found.append(location.strip() or "/")
+        if isinstance(entry, dict) and str(entry.get("tdm-reservation", "")).strip().lower() in _RESERVED:
+            locations = entry.get("location") or "/"
+            for location in locations if isinstance(locations, list) else [locations]:
+                if isinstance(location, str):
+                    found.append(_path_of(location) or "/")
     return Reservations(tuple(found))
 
 
+def _path_of(location: str) -> str:
+    """Return the pattern of a path; of a whole URL, its path. Without a slash at its beginning, it has one."""
+    location = re.sub(r"^https?://[^/]*", "", location.strip(), flags=re.IGNORECASE)
+    location = re.split(r"[\r\n#]", location)[0].strip()
+    return location if not location or location.startswith(("/", "*")) else f"/{location}"
+
+
 def reserved_by_header(value: str | None) -> bool | None:
-    """Return what a header `tdm-reservation` says; None without one."""
+    """Return what a header `tdm-reservation` says; None without one, and for what is neither yes nor no.
+
+    Of several values, as where a host and the server behind it both send the header, one that reserves is enough.
+
+    Examples
+    --------
+    >>> [reserved_by_header(value) for value in ("1", "0, 1", "0", "maybe", None)]
+    [True, True, False, None, None]
+    """
     if value is None:
         return None
-    return value.strip() == "1"
+    said = {part.strip(" \t\"'").lower() for part in re.split("[,;]", value)}
+    if said & _RESERVED:
+        return True
+    return False if "0" in said else None

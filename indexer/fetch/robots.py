@@ -76,6 +76,14 @@ class Robots:
             Path and query of a URL, such as "/a/1.jpg?w=300".
         """
         path = canonical(target)
+        asked = self._of_path(path)
+        plain = _without_dots(path)
+        if not asked.allowed or plain == path:
+            return asked
+        served = self._of_path(plain)  # what most servers take the path for
+        return asked if served.allowed else served
+
+    def _of_path(self, path: str) -> Verdict:
         matching = [rule for rule in self.rules if _matcher(rule.pattern).match(path)]
         if not matching:
             return Verdict(True, "no rule applies")
@@ -103,7 +111,9 @@ def parse(data: bytes, token: str) -> Robots:
     delays: dict[str, float] = {}
     agents: list[str] = []
     in_rules = False
-    text = data[:MAX_BYTES].decode("utf-8", "replace").removeprefix("\ufeff")
+    data = data[:MAX_BYTES]
+    coding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    text = data.decode(coding, "replace").lstrip("\ufeff \t")
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         field, colon, value = line.partition("#")[0].partition(":")
         field, value = field.strip().lower(), value.strip()
@@ -148,6 +158,20 @@ def canonical(text: str) -> str:
 
     encoded = quote(text, safe="/%?=&*$+,;:@!'()#[]~", errors="surrogatepass")
     return re.sub("%[0-9A-Fa-f]{2}", escape, encoded)
+
+
+def _without_dots(path: str) -> str:
+    """Return a canonical path without parts `.` and `..`, which were percent-encoded before."""
+    path, question, query = path.partition("?")
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[max(1, len(parts) - 1) :]
+        elif part != ".":
+            parts.append(part)
+    if path.endswith(("/.", "/..")):
+        parts.append("")
+    return "/".join(parts) + question + query
 
 
 @lru_cache(maxsize=4096)

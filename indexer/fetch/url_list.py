@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
+from imindex.indexer.core import secrets
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.slug import safe_name
@@ -123,14 +124,14 @@ def _rows(path: Path, artist: str, kind: str, note: Callable[[str], None]) -> It
         if of not in KINDS:
             raise ImindexError(f"{where}: kind {of!r}. Fetched pictures are {' or '.join(KINDS)}.")
         requested = requested_url(url)
-        more = tuple((key, value) for key, value in text.items() if key not in OWN)
+        more = tuple((key, _public_text(value)) for key, value in text.items() if key not in OWN)
         yield Wanted(
             url=requested,
             shown=without_secrets(requested),
             key=key_of(requested),
             artist=name,
             kind=of,
-            caption=text.get("caption", ""),
+            caption=_public_text(text.get("caption", "")),
             more=more,
         )
 
@@ -172,15 +173,25 @@ def without_secrets(url: str) -> str:
     >>> without_secrets("https://me:pw@cdn.example/1.jpg?w=300&X-Amz-Signature=f00&token=1")
     'https://cdn.example/1.jpg?w=300&X-Amz-Signature=removed&token=removed'
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.rpartition("@")[2]
-    query = parts.query
-    pairs = parse_qsl(query, keep_blank_values=True)
-    if any(_SECRET.fullmatch(name) for name, _ in pairs):
-        query = urlencode([(name, "removed" if _SECRET.fullmatch(name) else value) for name, value in pairs])
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+    text, question, query = url.partition("#")[0].partition("?")
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]", text):  # no URL, though it may have been meant as one
+        return text.rpartition("@")[2]
+    scheme, _, rest = secrets.public_url(text).partition("://")
+    authority, slash, path = rest.partition("/")
+    parameters = [_public_parameter(part) for part in re.split("([&;])", query)]
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}{question}{''.join(parameters)}"
+
+
+def _public_parameter(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    plain = unquote(name.replace("+", " "))
+    is_secret = bool(_SECRET.fullmatch(plain)) or secrets.is_secret(plain)
+    return f"{name}=removed" if equals and is_secret else text
+
+
+def _public_text(text: str) -> str:
+    """Return a cell without the credentials of URLs in it, since it is written to the manifest."""
+    return secrets.without_secrets(text) if "://" in text else text
 
 
 def _text(where: str, key: str, value: Any) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from imindex.indexer.core import addresses
 from imindex.indexer.remote.address import Address, parse
 from imindex.indexer.remote.base import Backend, Body, Condition
 from imindex.indexer.remote.errors import Changed, Denied, Missing, RemoteError, Trouble
@@ -334,8 +335,16 @@ def _through_proxy(
 
 
 def _refuse_literal(at: Address, address: Address, host: str) -> None:
-    with contextlib.suppress(ValueError):
-        _refuse(at, address, ipaddress.ip_address(host))
+    """Refuse a host that a proxy would take for an address of its own network: a number in any form, or `localhost`."""
+    host = host.rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        host = "127.0.0.1"
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return
+    for entry in found:
+        _refuse(at, address, ipaddress.ip_address(str(entry[4][0]).partition("%")[0]))
 
 
 def _checked_address(at: Address, address: Address, host: str, port: int) -> str:
@@ -355,15 +364,14 @@ def _checked_address(at: Address, address: Address, host: str, port: int) -> str
 
 def _refuse(at: Address, address: Address, number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     """Refuse addresses that a manifest must not make this machine contact."""
-    mapped = getattr(number, "ipv4_mapped", None)
-    number = mapped or number
+    is_public, number = addresses.is_public(number), addresses.reached(number)
     metadata = {ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")}
     if number.is_link_local or number.is_multicast or number.is_unspecified or number in metadata:
         raise RemoteError(
             address.url,
             "leads to a link-local address, where clouds hand out credentials of their machines. It is not read.",
         )
-    if not number.is_global and not at.named:
+    if not is_public and not at.named:
         raise RemoteError(
             address.url,
             f"leads to {at.place}, which is in a private network. If you trust it, name it: --root NAME={at.scheme}://{at.place}/",

@@ -350,7 +350,7 @@ def _scan_members(file: _File, shard: Shard) -> None:
             size = _decimal(extended[b"size"])
         if size is None or size < 0:
             raise _Broken(f"is damaged at byte {position:,}: a member has no valid size")
-        if kind in b"123456" and kind:  # they have no data, whatever their size says; readers of tar agree in this
+        if kind in b"123456" and kind:  # no data follow, whatever the size says
             size = 0
         position += _BLOCK
         end = position + -(-size // _BLOCK) * _BLOCK

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -546,3 +547,42 @@ def test_the_command_says_what_it_did_and_exits_accordingly(tmp_path: Path) -> N
     assert "Did you mean `link`?" in run("fetch", tmp_path / "links.csv", tmp_path / "o", code=1).stderr
     with mock.patch("importlib.util.find_spec", return_value=None):
         assert "pip install 'imindex[fetch]'" in run("fetch", good, tmp_path / "o", code=1).stderr
+
+
+@pytest.mark.parametrize("file", ["/robots.txt", "/.well-known/tdmrep.json"])
+@pytest.mark.parametrize("form", ["gzip", "bare gzip", "zlib", "deflate", "203", "brotli", "damaged"])
+def test_rules_that_are_sent_compressed_or_by_a_proxy_still_hold(
+    tmp_path: Path, file: str, form: str
+) -> None:
+    rules = (
+        b"User-agent: *\nDisallow: /"
+        if file == "/robots.txt"
+        else b'[{"tdm-reservation": 1, "location": "/"}]'
+    )
+    bare = zlib.compressobj(wbits=-15)
+    page = {
+        "gzip": Page(gzip.compress(rules), headers={"Content-Encoding": "gzip"}),
+        "bare gzip": Page(gzip.compress(rules)),
+        "zlib": Page(zlib.compress(rules), headers={"Content-Encoding": "deflate"}),
+        "deflate": Page(bare.compress(rules) + bare.flush(), headers={"Content-Encoding": "deflate"}),
+        "203": Page(rules, status=203),
+        "brotli": Page(rules, headers={"Content-Encoding": "br"}),
+        "damaged": Page(rules, headers={"Content-Encoding": "gzip"}),
+    }[form]
+    with website({file: page, "/1.jpg": art(1)}) as site:
+        report, rows = fetched(site, tmp_path, ["/1.jpg"])
+    assert report.fetched == 0 and (file != "/robots.txt" or site.paths() == [])
+    assert rows["/1.jpg"]["status"] == ("failed" if form in ("brotli", "damaged") else "refused")
+
+
+def test_a_bomb_in_place_of_rules_is_cut_and_half_a_reservation_is_none(tmp_path: Path) -> None:
+    bomb = gzip.compress(b"User-agent: *\nDisallow: /\n" + b"#" * 10**8)
+    with website({"/robots.txt": Page(bomb, headers={"Content-Encoding": "gzip"}), "/1.jpg": art(1)}) as site:
+        assert fetched(site, tmp_path, ["/1.jpg"])[0].refused == 1
+    many = json.dumps(
+        [{"location": "/", "tdm-reservation": 1}] + [{"location": f"/{n}"} for n in range(50_000)]
+    )
+    with website({"/.well-known/tdmrep.json": Page(many.encode()), "/1.jpg": art(1)}) as site:
+        (tmp_path / "other").mkdir()
+        report, rows = fetched(site, tmp_path / "other", ["/1.jpg"])
+    assert report.failed == 1 and "too large" in rows["/1.jpg"]["reason"]

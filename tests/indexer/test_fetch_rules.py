@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import itertools
 import random
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ from imindex.indexer.fetch.limits import Turns, backoff, retry_after
 from imindex.indexer.fetch.opt_outs import read_reservations, refused_by_tag, reserved_by_header
 from imindex.indexer.fetch.outcome import Transient
 from imindex.indexer.fetch.signatures import no_picture, suffix_of
-from imindex.indexer.fetch.url_list import requested_url, without_secrets
+from imindex.indexer.fetch.url_list import read_list, requested_url, without_secrets
 from tests.support.pictures import encoded, picture
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
@@ -62,6 +63,32 @@ def allowed(text: str, path: str, token: str = "imindex") -> bool:
 )  # fmt: skip
 def test_robots_txt_is_read_by_the_rfc(text: str, path: str, expected: bool) -> None:
     assert allowed(text, path) is expected
+
+
+def test_robots_txt_in_utf16_and_with_spaces_before_its_mark_is_read() -> None:
+    text = "User-agent: *\nDisallow: /a"
+    for data in (
+        text.encode("utf-16"),
+        b"\xfe\xff" + text.encode("utf-16-be"),
+        b" \xef\xbb\xbf" + text.encode(),
+    ):
+        assert not robots.parse(data, "imindex").verdict("/a").allowed
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/a/%2e%2e/private/1", False),
+        ("/a/%2E%2E/%2e/private/1", False),
+        ("/%2e%2e/private/1", False),
+        ("/private/%2e%2e/a", False),  # either reading may be meant
+        ("/a/%2e%2e/b", True),
+        ("/a?x=/%2e%2e/private", True),
+        ("/a..b/private", True),
+    ],
+)
+def test_encoded_dots_do_not_lead_around_robots_txt(target: str, expected: bool) -> None:
+    assert allowed("User-agent: *\nDisallow: /private", target) is expected
 
 
 def test_a_verdict_names_its_line_and_only_the_first_500_kib_count() -> None:
@@ -144,6 +171,19 @@ def test_random_files_agree_with_protego() -> None:
         (["noai, unavailable_after: 25 Jun 2990 15:00:00 GMT"], "noai"),
         (["unavailable_after: some day"], ""),
         (["noindexed, nonesuch"], ""),
+        (["unavailable_after: 25 Jun 2990 15:00:00 GMT, noindex"], "noindex"),
+        (["unavailable_after: Fri, 25 Jun 2990 15:00:00 GMT, imindex: noindex"], "imindex: noindex"),
+        (["otherbot: unavailable_after: 25 Jun 2990 15:00:00 GMT, noindex"], ""),
+        (["otherbot: unavailable_after: 25 Jun 2990 15:00:00 GMT, noai"], "otherbot: noai"),
+        (["noindex; nofollow"], "noindex"),
+        (["nofollow noindex"], "noindex"),
+        (["nofollow; otherbot: noindex"], ""),
+        (["'noindex'"], "noindex"),
+        (["noindex:"], "noindex"),
+        (["noindex=true"], "noindex"),
+        (["max-image-preview: none, max-snippet: 0"], ""),
+        (["bot2: noindex"], ""),
+        (["index-noindex, x-noai"], ""),
     ],
 )  # fmt: skip
 def test_x_robots_tags(values: list[str], expected: str) -> None:
@@ -156,8 +196,17 @@ def test_tdm_reservations() -> None:
         True,
         True,
         False,
-        False,
+        None,
     ]
+    # A host and the server behind it both send it; a quoted or a boolean value is meant as one.
+    assert all(reserved_by_header(value) for value in ("1, 1", "0, 1", '"1"', "1;", "true", "?1"))
+    assert reserved_by_header("0, 0") is False and reserved_by_header("10") is None
+    for entry in (
+        b'"tdm-reservation": true, "location": "/art/"', b'"tdm-reservation": 1.0, "location": ["/x", "/art/"]',
+        b'"tdm-reservation": 1, "location": null', b'"tdm-reservation": "1", "location": "https://a.example/art"',
+        b'"tdm-reservation": 1, "location": "art/"', b'"tdm-reservation": 1, "location": "/art/\\r\\n"',
+    ):  # fmt: skip
+        assert read_reservations(b"[{" + entry + b"}]").reserved("/art/1.jpg"), entry
     file = b'[{"location": "/art/*.jpg$", "tdm-reservation": 1}, {"location": "/b", "tdm-reservation": "1"}]'
     reservations = read_reservations(file)
     assert [reservations.reserved(path) for path in ("/art/x/1.jpg", "/b/c", "/art/1.png")] == [
@@ -268,6 +317,14 @@ def test_waits() -> None:
         ("https://a.example/1?access_token=t&apikey=k&sig=s&monkey=m", None,
          "https://a.example/1?access_token=removed&apikey=removed&sig=removed&monkey=m"),
         ("nonsense", "nonsense", "nonsense"),
+        ("https://a.example/1?w=5;token=t&code=c&pwd=p", None, "https://a.example/1?w=5;token=removed&code=removed&pwd=removed"),
+        ("https://a.example/1?accesstoken=t&__token__=t&hdnts=t&sign=t&to%6Ben=t", None,
+         "https://a.example/1?accesstoken=removed&__token__=removed&hdnts=removed&sign=removed&to%6Ben=removed"),
+        ("https://[bad/1?token=t", None, "https://[bad/1?token=removed"),
+        ("https://me:p/w@a.example/1", None, "https://a.example/1"),
+        ("https:/me:pw@a.example/1?token=t", None, "a.example/1"),
+        ("https:me:pw@a.example/1", None, "a.example/1"),
+        ("https:///me:pw@a.example/1", None, "a.example/1"),
     ],
 )  # fmt: skip
 def test_urls(url: str, requested: str | None, shown: str) -> None:
@@ -306,3 +363,12 @@ def test_reasons_are_counted_by_kind() -> None:
     assert kind_of_reason("HTTP 404") == "HTTP 404"
     assert kind_of_reason("not a picture: JSON (x)") == "not a picture"
     assert kind_of_reason("ReadTimeout: x") == "ReadTimeout"
+
+
+def test_credentials_of_urls_in_other_columns_of_a_list_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "urls.csv").write_text(
+        "url,artist,caption,thumbnail\n"
+        "https://a.example/1,Ada,from https://me:canary@a.example/x,https://a.example/1?sig=canary\n"
+    )
+    (row,) = read_list(tmp_path / "urls.csv")
+    assert "canary" not in repr(row) and dict(row.more) == {"thumbnail": "https://a.example/1"}

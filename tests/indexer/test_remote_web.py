@@ -206,6 +206,12 @@ def test_redirects_go_to_https_only_and_take_no_credentials_to_others(site: Web,
         ("https://[fe80::1]/a.png", "link-local"),
         ("https://[::ffff:169.254.169.254]/a.png", "link-local"),
         ("https://[fd00:ec2::254]/a.png", "link-local"),
+        ("https://[64:ff9b::a9fe:a9fe]/a.png", "link-local"),
+        ("https://[2002:a9fe:a9fe::1]/a.png", "link-local"),
+        ("https://[64:ff9b::a00:1]/a.png", "private network"),
+        ("https://[64:ff9b:1::a00:1]/a.png", "private network"),
+        ("https://[2002:7f00:1::1]/a.png", "private network"),
+        ("https://[fec0::1]/a.png", "private network"),
         ("https://0.0.0.0/a.png", "link-local"),
         ("https://2852039166/a.png", "link-local"),
         ("https://127.0.0.1:9/a.png", "private network"),
@@ -225,6 +231,27 @@ def test_addresses_that_a_manifest_cannot_make_it_contact(
     monkeypatch.setattr("socket.create_connection", connect)
     with pytest.raises(RemoteError, match=said):
         objects.read(url)
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("2852039166", "link-local"), ("0xa9fea9fe", "link-local"), ("169.254.43518", "link-local"),
+        ("2130706433", "private network"), ("127.1", "private network"), ("localhost", "private network"),
+        ("a.localhost.", "private network"),
+    ],
+)  # fmt: skip
+def test_a_proxy_is_not_asked_for_addresses_in_other_forms(
+    host: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*args: object, **options: object) -> None:
+        raise AssertionError("nothing is connected to")
+
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "none.example")
+    monkeypatch.setattr("socket.create_connection", connect)
+    with pytest.raises(RemoteError, match=said):
+        objects.read(f"https://{host}/a.png")
 
 
 def test_link_local_addresses_are_refused_even_if_the_user_names_them() -> None:
