@@ -24,7 +24,7 @@ from imindex.indexer.core.schema import FORMATS_READ, NOBODY, Attribute, Collect
 from imindex.indexer.core.url import Url
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.joined_vectors import JoinedVectors
-from imindex.indexer.store.lineage import are_of_one_split, chained_digest, joined_log
+from imindex.indexer.store.lineage import are_of_one_split, chained_digest, joined_log, missing_parts
 from imindex.indexer.store.raw import Raw
 from imindex.indexer.system.index_files import MERGE_FIRST
 
@@ -100,7 +100,8 @@ class Joined(Index):
         The files.
     joins : tuple of Part
     notes : tuple of str
-        What a user should know: pictures that several files hold, roots that they name differently.
+        What a user should know: pictures that several files hold, roots that they name differently,
+        parts of a split that are missing.
     differing_roots : tuple of str
         Names of roots of which the files name different folders, and the caller none.
     n_repeated : int
@@ -139,11 +140,12 @@ class Joined(Index):
         self.root_digest = chained_digest([file.root_digest for file in files])
         self._folder = files[0].folder
         self.size = sum(file.size for file in files)
-        is_one_split = are_of_one_split([file.log() for file in files], [file.root_digest for file in files])
+        logs, digests = [file.log() for file in files], [file.root_digest for file in files]
+        is_one_split = are_of_one_split(logs, digests)
         # The parts of an index have its names; two names of it that differ by spelling only stay two.
         self.artists, artists = _numbered([file.artists for file in files], exactly=is_one_split)
         self.collections, collections = _numbered_collections(files, exactly=is_one_split)
-        notes = []
+        notes = missing_parts(logs, digests)
         self.roots: dict[str, str] = {}
         self.differing_roots: tuple[str, ...] = ()
         for file in files:

@@ -91,6 +91,21 @@ def are_of_one_split(logs: Sequence[Sequence[Line]], roots: Sequence[str]) -> bo
     )
 
 
+def missing_parts(logs: Sequence[Sequence[Line]], roots: Sequence[str]) -> list[str]:
+    """Return of which splits some parts are there, unchanged, and others not, in sentences."""
+    there: dict[tuple[str, int], set[int]] = {}
+    for log, root in zip(logs, roots, strict=True):
+        part = part_of(log, root)
+        if part is not None:
+            there.setdefault((part.root, part.total), set()).add(part.number)
+    return [
+        f"The files hold {len(numbers):,} of the {total:,} parts into which the index with the root digest {root[:12]} "
+        "was split, and not the others."
+        for (root, total), numbers in there.items()
+        if len(numbers) < total
+    ]
+
+
 def joined_log(logs: Sequence[Sequence[Line]]) -> list[dict[str, str]]:
     """Return the lines of several logs, each log in its order; a line that several have is there once."""
     lines: dict[tuple[tuple[str, str], ...], None] = {}

@@ -457,6 +457,20 @@ def test_a_damaged_part_of_an_earlier_run_is_not_kept(tmp_path: Path) -> None:
     sound(file)
 
 
+def test_missing_parts_are_told(tmp_path: Path) -> None:
+    rich_index(tmp_path / "x.h5", 1, n_artists=3)
+    files = split(tmp_path / "x.h5", rows=40).files
+    root = root_of(tmp_path / "x.h5")
+    with open_index(files) as joined:
+        assert not joined.notes
+    with open_index([files[2], files[0]]) as joined:
+        (note,) = joined.notes
+    assert f"hold 2 of the {len(files)} parts" in note and root[:12] in note
+    told = run("match", "-i", files[0], "-i", files[1], "--collection", "r1", "--no-tests").stderr
+    assert f"2 of the {len(files)} parts" in told
+    assert note in merge([files[2], files[0]], tmp_path / "m.h5").notes
+
+
 def test_parts_of_two_splits_do_not_count_a_picture_twice(tmp_path: Path) -> None:
     """Both splits have two parts, so the numbers of the parts differ; some rows are in both files."""
     rich_index(tmp_path / "x.h5", 1, n_artists=3)
