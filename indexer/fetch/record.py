@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from imindex.indexer.fetch.outcome import FETCHED, Outcome
 from imindex.indexer.fetch.url_list import Wanted
 from imindex.indexer.sources.unfinished import FETCHED_JOURNAL
 from imindex.indexer.system.atomic import copy_file, flush, make_folder, open_to_append, write_file
-from imindex.indexer.system.input_files import open_input
+from imindex.indexer.system.input_files import open_input, read_input
 
 MANIFEST, REFUSED = "manifest.csv", "refused.csv"
 _OUTCOME = tuple(field.name for field in dataclasses.fields(Outcome))
@@ -47,6 +48,7 @@ class Record:
         self.rows: dict[tuple[str, str], Wanted] = {}
         self.outcomes: dict[str, Outcome] = {}
         self._journal: BinaryIO | None = None
+        self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
         self._read(folder / FETCHED_JOURNAL)
 
     def _read(self, path: Path) -> None:
@@ -132,9 +134,20 @@ class Record:
     def _is_there(self, row: Wanted, outcome: Outcome) -> bool:
         path = self.folder / row.path(outcome.suffix)
         try:
-            return path.is_file() and not path.is_symlink() and path.stat().st_size == outcome.size
-        except OSError:
+            if path.is_symlink() or not path.is_file() or path.stat().st_size != outcome.size:
+                return False
+            return self._digest(path) == outcome.sha256
+        except (OSError, ImindexError):
             return False
+
+    def _digest(self, path: Path) -> str:
+        """Return the SHA-256 of a file, read again only if its size or time has changed."""
+        status = path.stat()
+        stamp = status.st_size, status.st_mtime_ns, status.st_ino
+        known = self._digests.get(path)
+        if known is None or known[0] != stamp:
+            known = self._digests[path] = stamp, hashlib.sha256(read_input(path)).hexdigest()
+        return known[1]
 
     def write_tables(self) -> tuple[int, int]:
         """Write the manifest, and the table of what was refused or failed; return their numbers of rows."""

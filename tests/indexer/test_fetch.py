@@ -122,6 +122,18 @@ def test_pictures_are_stored_as_they_came_and_build_reads_the_manifest(tmp_path:
     assert len(items) == 4 and not any("not used" in note for note in notes)
 
 
+def test_a_file_that_was_edited_to_the_same_size_is_fetched_again(tmp_path: Path) -> None:
+    with website({"/1.jpg": art(1)}) as site:
+        path = write_list(tmp_path, [(site.url("/1.jpg"), "Ada Example")])
+        fetch(read_list(path), tmp_path / "out", settings=FAST)
+        (row,) = tables(tmp_path / "out")
+        picture = tmp_path / "out" / row["path"]
+        whole = picture.read_bytes()
+        picture.write_bytes(whole[:-1] + b"x")
+        report = fetch(read_list(path), tmp_path / "out", settings=FAST)
+    assert report.fetched == 1 and picture.read_bytes() == whole
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".tsv", ".parquet"])
 def test_lists_of_every_format(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"urls{suffix}"
