@@ -88,7 +88,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
         private = [address for address in addresses if not is_public(address)]
         if private and host.lower() not in self._private_hosts:
-            raise Refusal(f"private address: {host} is {private[0]}, which is not on the public internet")
+            which = host if host == str(private[0]) else f"{host} is {private[0]}, which"
+            raise Refusal(f"private address: {which} is not on the public internet")
         return addresses[:4]
 
     async def sleep(self, seconds: float) -> None:
