@@ -164,6 +164,8 @@ def _print_report(report: FetchReport) -> None:
         say(line)
     for reason, n in list(report.reasons.items())[:_SHOWN]:
         say(f"{reason}: {count(n, 'URL')}")
+    if "private address" in report.reasons:
+        say("If a private address is of your own network, pass --allow-private-host HOST --retry-refused.")
     echo(
         f"Fetched {count(report.fetched, 'picture')}, {file_size(report.size)} ({report.there:,} already present, "
         f"{report.refused:,} refused, {report.failed:,} failed) into {report.folder}; its manifest lists "

@@ -78,7 +78,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         numbers = list(dict.fromkeys(str(info[4][0]) for info in found))
         private = [address for address in numbers if not is_public(address)]
         if private and host.lower() not in self._private_hosts:
-            raise Refusal(f"private address: {host} is {private[0]}, which is not on the public internet")
+            which = host if host == private[0] else f"{host} is {private[0]}, which"
+            raise Refusal(f"private address: {which} is not on the public internet")
         return numbers[:4]
 
     async def sleep(self, seconds: float) -> None:
