@@ -24,8 +24,8 @@ def workers_options(command: Command) -> Command:
                 "--workers",
                 type=within(PROCESSES),
                 metavar="N",
-                help="Share the work between N processes, or with --on ray N actors. Results do not change, except that "
-                "an optimized index is searched exactly.",
+                help="Share the work between N processes, or with --on ray N actors. Results do not change, except "
+                "that an optimized index is searched exactly.",
             ),
             click.option(
                 "--on",
