@@ -95,6 +95,7 @@ class TorchEncoder(Encoder):
     def encode_images(self, pixels: torch.Tensor) -> npt.NDArray[np.float16]:
         """Encode decoded pictures, see `Encoder.encode_images`. A batch that does not fit in memory is halved."""
         vectors = np.empty((len(pixels), self.dim), np.float16)
+        pixels = pixels.contiguous()  # stacked PNGs have their channels last, which would change last bits
         start = 0
         while start < len(pixels):
             size = min(self.batch_size, len(pixels) - start)

@@ -75,7 +75,7 @@ class LocalRunner(Runner):
         """Encode a batch, and wait for it."""
         import torch  # imported only if there is something to encode
 
-        pixels = torch.stack([cast("Picture", picture).pixels for picture in pictures])
+        pixels = torch.stack([cast("Picture", picture).pixels for picture in pictures]).contiguous()
         encoder = self._encoder.get()
         if encoder.takes_all_processors:
             self._may_decode.clear()

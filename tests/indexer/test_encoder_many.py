@@ -168,3 +168,13 @@ def test_channels_last_and_full_device_error(
     monkeypatch.setattr(torch.nn.Module, "to", full)
     with pytest.raises(ImindexError, match=r"cuda:1 has not enough memory for the weights\. Free it"):
         move_to(torch.nn.Linear(1, 1), torch.device("cuda:1"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_bits_do_not_depend_on_the_order_of_pixels_in_memory(precision: str) -> None:
+    """Pictures of some formats, and those that come from another process, have their channels last."""
+    encoder = load("demo", None, device="cpu", precision=precision)
+    height, width = encoder.preprocess.size
+    pixels = torch.randint(0, 256, (9, 3, height, width), dtype=torch.uint8, generator=torch.manual_seed(1))
+    expected = encoder.encode_images(pixels)
+    assert np.array_equal(encoder.encode_images(pixels.to(memory_format=torch.channels_last)), expected)
