@@ -46,26 +46,31 @@ def _limit_options(command: Command) -> Command:
     """Add the options that say how fast, how long and how much."""
     return add_options(
         command,
-        click.option("--rate", cls=FromSignature, of=LIMITS, type=within(RATE), help="Requests per second to a host."),
         click.option(
-            "--per-host", cls=FromSignature, of=LIMITS, type=within(CONNECTIONS), help="Connections to a host."
+            "--rate", cls=FromSignature, of=LIMITS, is_light=True, type=within(RATE),
+            help="Requests per second to a host.",
         ),
         click.option(
-            "--connections", cls=FromSignature, of=LIMITS, type=within(CONNECTIONS), help="Connections altogether."
+            "--per-host", cls=FromSignature, of=LIMITS, is_light=True, type=within(CONNECTIONS),
+            help="Connections to a host.",
         ),
         click.option(
-            "--retries", cls=FromSignature, of=LIMITS, type=within(ATTEMPTS),
+            "--connections", cls=FromSignature, of=LIMITS, is_light=True, type=within(CONNECTIONS),
+            help="Connections altogether.",
+        ),
+        click.option(
+            "--retries", cls=FromSignature, of=LIMITS, is_light=True, type=within(ATTEMPTS),
             help="Further attempts after a fault that may pass.",
         ),
         click.option(
-            "--timeout", cls=FromSignature, of=LIMITS, type=within(SECONDS), metavar="SECONDS",
+            "--timeout", cls=FromSignature, of=LIMITS, is_light=True, type=within(SECONDS), metavar="SECONDS",
             help="Time for one request, to its last byte.",
         ),
         click.option(
             "--max-size", type=Size(), metavar="SIZE", help="Refuse larger pictures.  [default: 64MiB]"
         ),
         click.option(
-            "--longest-wait", cls=FromSignature, of=LIMITS, type=within(SECONDS), metavar="SECONDS",
+            "--longest-wait", cls=FromSignature, of=LIMITS, is_light=True, type=within(SECONDS), metavar="SECONDS",
             help="Leave a host that asks for a longer pause to a later run.",
         ),
     )  # fmt: skip

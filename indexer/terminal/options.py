@@ -245,16 +245,19 @@ class FromSignature(click.Option):
         `module:function`.
     parameter : str, optional
         The function's parameter, by default the name of the option.
+    is_light : bool
+        Whether its module is imported quickly, so that help can show the default.
     """
 
-    def __init__(self, *args: Any, of: str, parameter: str = "", **kwargs: Any):
+    def __init__(self, *args: Any, of: str, parameter: str = "", is_light: bool = False, **kwargs: Any):
         kwargs["show_default"] = True
         super().__init__(*args, **kwargs)
+        self._is_light = is_light
         self._module, _, self._function = of.partition(":")
         self._parameter = parameter or str(self.name)
 
     def get_default(self, ctx: click.Context, call: bool = True) -> Any:
-        if ctx.resilient_parsing:  # a shell completes words; the module would take long to import
+        if ctx.resilient_parsing and not self._is_light:  # for help and completion, which are to be quick
             return None
         function = getattr(importlib.import_module(self._module), self._function)
         return inspect.signature(function).parameters[self._parameter].default

@@ -47,7 +47,7 @@ def runner_options(command: Command) -> Command:
             click.option(
                 "--allow-mixed",
                 is_flag=True,
-                help="With --on ray: admit processors whose vectors differ in the last bits; the index says so.",
+                help="With --on ray: admit processors whose results differ in the last bits. An index says so.",
             ),
         )
     ):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
 from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.locations import is_shard
 from imindex.indexer.core.names import as_stored
 from imindex.indexer.core.schema import KINDS
 from imindex.indexer.decode.limits import Limits
@@ -294,7 +295,8 @@ def _encode(
             digests.append(hashlib.sha256(data).digest())
             names.append(str(picture))
         except BadPicture as error:
-            rejected[str(picture)] = str(error)
+            remedy = f"a tar shard: name one of its members, {picture}::MEMBER"
+            rejected[str(picture)] = remedy if is_shard(str(picture)) else str(error)
         except OSError as error:
             rejected[str(picture)] = error.strerror or str(error)
     vectors = [encoder.encode_images(torch.stack(pixels))] if pixels else []

@@ -631,6 +631,8 @@ def test_query_info_export_and_remove_know_members(shards_index: Path) -> None:
         "the shard has no such member"
         in run("query", "s/00000.tar::9.jpg", "-i", shards_index, code=1).output
     )
+    said = run("query", "s/00000.tar", "-i", shards_index, code=1).stderr
+    assert "name one of its members, s/00000.tar::MEMBER" in " ".join(said.split())
     assert "24" in run("info", "-i", shards_index).output
     run("export", "out", "-i", shards_index)
     import pyarrow.parquet
