@@ -301,7 +301,8 @@ class EncodeWorker(Worker):
         import torch
 
         try:
-            pixels = torch.from_numpy(np.stack([chunks[chunk][row] for chunk, row in rows]))
+            pictures = np.stack([chunks[chunk][row] for chunk, row in rows])
+            pixels = torch.from_numpy(np.ascontiguousarray(pictures))
             assert self._encoder is not None
             return encode_whole(self._encoder, pixels)
         except ImindexError as error:

@@ -30,7 +30,8 @@ def draw(root: Path, n: int) -> Path:
     for number in range(n):
         folder = root / ("works/ada", "works/bo", "imitations/r1/ada", "background/bo")[number % 4]
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{number:04d}.{'png' if number % 10 == 3 else 'jpg'}"
+        # A whole folder of PNG, whose pixels have their channels last: batches of them have the same bits as well.
+        path = folder / f"{number:04d}.{'png' if number % 10 == 3 or number % 4 == 3 else 'jpg'}"
         if number % 25 == 7:
             path.write_bytes(b"no picture %d" % number)
         elif number % 30 == 9:
