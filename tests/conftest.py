@@ -38,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text = f"What --precision auto resolves to on the CPU, whatever the processor is (default: ${VARIABLE})."
     parser.addoption("--precision-auto", choices=CHOICES, help=text)
     parser.addoption("--all", action="store_true", help="run the tests marked slow as well")
+    parser.addoption("--clusters", action="store_true", help="run the tests marked clusters as well")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,12 +51,11 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests marked slow, except with --all."""
-    if config.getoption("--all"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    """Skip the tests marked slow, except with --all, and those marked clusters, except with --clusters."""
+    for mark, option in (("slow", "--all"), ("clusters", "--clusters")):
+        if not config.getoption(option):
+            config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(mark)])
+            items[:] = [item for item in items if not item.get_closest_marker(mark)]
 
 
 @pytest.fixture(scope="session")

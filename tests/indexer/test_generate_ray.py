@@ -104,7 +104,7 @@ def test_two_nodes_make_the_folder_of_one_process(
     assert report.made == 0 and files(out) == again
 
 
-@pytest.mark.slow
+@pytest.mark.clusters
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_killed_and_stopped_pipelines_lose_and_double_nothing(
     cluster: Cluster, model: ModelSettings, alone: dict[str, bytes], tmp_path: Path, number: signal.Signals
@@ -131,7 +131,7 @@ def runs(pid: int) -> bool:
         return False
 
 
-@pytest.mark.slow
+@pytest.mark.clusters
 def test_a_lost_node_is_replaced_by_one_that_joins(
     nodes: RayCluster, cluster: Cluster, model: ModelSettings, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -146,7 +146,7 @@ def test_a_lost_node_is_replaced_by_one_that_joins(
     assert report.made == len(ASKED) and files(tmp_path / "out") == alone and pipelines.lost == 1
 
 
-@pytest.mark.slow
+@pytest.mark.clusters
 def test_the_driver_goes_on_where_it_was_interrupted(
     cluster: Cluster, model: ModelSettings, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -160,7 +160,7 @@ def test_the_driver_goes_on_where_it_was_interrupted(
     assert (report.made, report.there) == (len(ASKED) - 9, 9) and files(tmp_path / "out") == alone
 
 
-@pytest.mark.slow
+@pytest.mark.clusters
 def test_a_model_that_is_missing_or_settings_that_fail_end_the_run_with_the_reason(
     cluster: Cluster, model: ModelSettings, tmp_path: Path
 ) -> None:
@@ -174,7 +174,7 @@ def test_a_model_that_is_missing_or_settings_that_fail_end_the_run_with_the_reas
         RayPipelines(cluster, ModelSettings(model.model, device="cuda"), Place("ray"))
 
 
-@pytest.mark.slow
+@pytest.mark.clusters
 def test_the_command_on_a_private_cluster(
     model: ModelSettings, alone: dict[str, bytes], tmp_path: Path
 ) -> None:

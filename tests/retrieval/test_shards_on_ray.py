@@ -27,6 +27,7 @@ def nodes() -> Iterator[Nodes]:
         yield cluster
 
 
+@pytest.mark.slow
 def test_match_and_query_of_parts_by_actors(
     nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,6 +46,7 @@ def test_match_and_query_of_parts_by_actors(
             assert left == right
 
 
+@pytest.mark.slow
 def test_killed_actors_and_nodes_give_their_tasks_to_others(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

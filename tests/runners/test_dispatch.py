@@ -109,7 +109,12 @@ def run(
 
 
 @pytest.mark.parametrize(
-    "block", [*range(5), *(pytest.param(block, marks=pytest.mark.slow) for block in range(5, 25))]
+    "block",
+    [
+        *range(5),
+        *(pytest.param(block, marks=pytest.mark.slow) for block in range(5, 8)),
+        *(pytest.param(block, marks=pytest.mark.clusters) for block in range(8, 25)),
+    ],
 )
 def test_the_root_is_the_same_whatever_fails(
     block: int, pictures: list[Item], encoder: Callable[[], OfBatch], decoder: DecodeWorker,
@@ -128,7 +133,13 @@ def test_the_root_is_the_same_whatever_fails(
 
 
 @pytest.mark.parametrize(
-    "block", [0, 1, *(pytest.param(block, marks=pytest.mark.slow) for block in range(2, 12))]
+    "block",
+    [
+        0,
+        1,
+        *(pytest.param(block, marks=pytest.mark.slow) for block in range(2, 4)),
+        *(pytest.param(block, marks=pytest.mark.clusters) for block in range(4, 12)),
+    ],
 )
 def test_a_driver_that_is_interrupted_again_and_again_goes_on(
     commits_often: None, block: int, pictures: list[Item], encoder: Callable[[], OfBatch], decoder: DecodeWorker,

@@ -127,7 +127,7 @@ def test_a_node_removed_and_processes_killed_and_a_driver_killed_leave_the_same_
         assert list(built.column("reason", "rejects")) == list(alone.column("reason", "rejects"))
 
 
-@pytest.mark.slow
+@pytest.mark.clusters
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_private_cluster_ends_with_its_driver_or_is_cleared_by_the_next(
     tmp_path: Path, number: int
@@ -166,6 +166,7 @@ def folder_of(process: subprocess.Popen[str]) -> Path:
     return found
 
 
+@pytest.mark.slow
 def test_encoders_that_compute_other_bits_are_refused_unless_allowed(tmp_path: Path) -> None:
     pictures, index = draw(tmp_path / "art", 24), tmp_path / "i.h5"
     script = DRIVER.with_name("ray_mixed.py")
@@ -190,6 +191,7 @@ def test_encoders_that_compute_other_bits_are_refused_unless_allowed(tmp_path: P
     assert "are mixed: their last bits may differ" in more.stderr
 
 
+@pytest.mark.slow
 def test_a_cluster_without_a_token_and_a_wrong_token_are_refused(tmp_path: Path) -> None:
     pictures, index = draw(tmp_path / "art", 4), tmp_path / "i.h5"
     with ray_cluster(1) as cluster:
