@@ -18,7 +18,7 @@ from imindex.indexer.encoders.load import load
 from imindex.indexer.encoders.precision import default_precision
 from tests.support.commands import run
 from tests.support.models import save_model
-from tests.support.objects import s3  # noqa: F401 - a fixture
+from tests.support.objects import proxy, quick_requests, s3, store_in_environment  # noqa: F401 - fixtures
 from tests.support.pictures import picture
 from tests.support.precision import CHOICES, VARIABLE, force
 

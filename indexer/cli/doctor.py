@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from imindex.indexer.core.errors import was_interrupted
 from imindex.indexer.core.exit_codes import DONE, REFUSED
 from imindex.indexer.core.url import Url
 from imindex.indexer.terminal.errors import errors_for_people
@@ -129,4 +130,6 @@ def _examine_encoder(path: Path | None, options: Mapping[str, Any]) -> Iterator[
                 index=index,
             )
     except Exception as error:  # the examination itself failed; a failing check reports its own errors
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
         yield Check("encoder", FAULT, f"{type(error).__name__}: {error}"[:500], "See the checks above.")

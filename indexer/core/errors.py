@@ -32,5 +32,25 @@ class NoEncoder(ImindexError):
         self.options = options
 
 
+def was_interrupted(error: BaseException | None) -> bool:
+    """Return whether an exception was raised in place of a KeyboardInterrupt, as an import that Ctrl-C ended does.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise RuntimeError("cannot be imported") from KeyboardInterrupt()
+    ... except RuntimeError as error:
+    ...     was_interrupted(error), was_interrupted(RuntimeError())
+    (True, False)
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class Interrupted(ImindexError):
     """Ctrl-C or SIGTERM. What was finished is kept; the message says how to resume."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.errors import ImindexError, was_interrupted
 from imindex.indexer.system.atomic import write_file
 from imindex.indexer.system.child_process import python
 from imindex.indexer.system.locks import Held, Lock, alone
@@ -64,6 +64,8 @@ def tried(name: str, check: Callable[[], Check]) -> Check:
     except ImindexError as error:
         return Check(name, FAULT, str(error))
     except Exception as error:  # a failing check must not stop the others
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
         message = f"{type(error).__name__}: {error}"
         return Check(name, FAULT, message[:500], "Report it, with the output of `imindex doctor --json`.")
 

@@ -258,7 +258,7 @@ def _taken(table: Columns, rows: Rows) -> Columns:
 
 
 def _renumbered(names: Sequence[T], column: str, items: Columns, rejects: Columns) -> list[T]:
-    """Number anew the artists or collections that a part refers to, in their order, and return their names."""
+    """Renumber the artists or collections that a part refers to, in their order, and return their names."""
     used = np.unique(np.concatenate([items[column], rejects[column]]))
     used = used[used >= 0]
     for table in (items, rejects):

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import is_url, join_member, split_member
-from imindex.indexer.core.paths import PicturePaths, split_rooted
-from imindex.indexer.sources.remote_manifest import public_path
+from imindex.indexer.core.paths import PicturePaths
+from imindex.indexer.sources.remote_manifest import in_named_root, public_path
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
@@ -94,12 +94,8 @@ class PathResolver:
         return full
 
     def _resolve(self, where: str, name: str) -> str:
-        rooted = split_rooted(name)
-        if rooted is not None and rooted[0] in self._places.roots:
-            full = self._places.full(name)
-            if full is None:
-                raise ImindexError(f"{where}: {name} leads out of its root {rooted[0]}. Correct the path.")
-            return full
+        if (rooted := in_named_root(self._places, where, name)) is not None:
+            return rooted
         if (moved := self._from_windows(name)) is not None:
             return moved
         path = _local(where, name)

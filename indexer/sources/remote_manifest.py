@@ -65,6 +65,23 @@ def public_path(where: str, name: str) -> str | None:
     return public if member is None else join_member(public, member)
 
 
+def in_named_root(places: PicturePaths, where: str, name: str) -> str | None:
+    """Return the location of a path in a named root (`//NAME/path`); None if it is in none of `places`.
+
+    Raises
+    ------
+    ImindexError
+        If it leads out of its root.
+    """
+    rooted = split_rooted(name)
+    if rooted is None or rooted[0] not in places.roots:
+        return None
+    full = places.full(name)
+    if full is None:
+        raise ImindexError(f"{where}: {name} leads out of its root {rooted[0]}. Correct the path.")
+    return full
+
+
 class UrlResolver:
     """Resolve the paths of a manifest at a URL. They are relative to its folder, URLs, or in a named root.
 
@@ -96,12 +113,8 @@ class UrlResolver:
         """
         if (url := public_path(where, name)) is not None:
             return url
-        rooted = split_rooted(name)
-        if rooted is not None and rooted[0] in self._places.roots:
-            full = self._places.full(name)
-            if full is None:
-                raise ImindexError(f"{where}: {name} leads out of its root {rooted[0]}. Correct the path.")
-            return full
+        if (rooted := in_named_root(self._places, where, name)) is not None:
+            return rooted
         path = name.strip().replace("\\", "/")
         if path.startswith("/") or path[1:2] == ":" or is_url(path):
             raise ImindexError(

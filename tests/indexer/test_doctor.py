@@ -269,6 +269,12 @@ def test_check_that_raises_reports_the_exception() -> None:
     check = doctor.tried("name", broken)
     assert (check.status, check.said) == (FAULT, "ZeroDivisionError: of something")
 
+    def interrupted() -> doctor.Check:
+        raise RuntimeError("an import failed") from KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        doctor.tried("name", interrupted)
+
     def told() -> doctor.Check:
         raise ImindexError("A thing, a cause, a remedy.")
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -28,19 +27,7 @@ from tests.support.commands import run
 from tests.support.invented_index import invented_index
 from tests.support.objects import BUCKET, S3, SECRET, Fault, FaultyProxy
 
-
-@pytest.fixture(autouse=True)
-def environment(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = {"IMINDEX_REMOTE_BACKOFF": "0.01", "IMINDEX_CACHE": str(tmp_path / "cache")}
-    for name, value in {**s3.environment(), **own}.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with FaultyProxy(s3.port) as running:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", running.endpoint)
-        yield running
+pytestmark = pytest.mark.usefixtures("store_in_environment")
 
 
 def url_of(s3: S3, path: Path, key: str) -> Url:

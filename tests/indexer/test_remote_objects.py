@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,9 @@ from imindex.indexer.remote.errors import Changed, Conflict, Denied, Missing, Re
 from tests.support.objects import BUCKET, S3, SECRET, Fault, FaultyProxy
 from tests.support.web import serve_web
 
+pytestmark = pytest.mark.usefixtures("quick_requests")
+
 DATA = bytes(hashlib.shake_256(b"imindex").digest(3_000_000))
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IMINDEX_REMOTE_BACKOFF", "0.01")
-    monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "20")
-    monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "3")
-
-
-@pytest.fixture
-def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with FaultyProxy(s3.port) as running:
-        for name, value in s3.environment(running.endpoint).items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture(scope="module")

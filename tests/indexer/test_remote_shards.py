@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "0.5")
     monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "3")
     remote_shards.forget()
-
-
-@pytest.fixture
-def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with FaultyProxy(s3.port) as running:
-        for name, value in s3.environment(running.endpoint).items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture

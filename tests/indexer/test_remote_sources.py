@@ -19,26 +19,10 @@ from tests.support.commands import run
 from tests.support.objects import BUCKET, S3, Fault, FaultyProxy
 from tests.support.pictures import encoded, picture
 
+pytestmark = pytest.mark.usefixtures("quick_requests")
+
 PNG = encoded(picture(1), "PNG")
 BASE = f"s3://{BUCKET}"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("IMINDEX_REMOTE_BACKOFF", "0.01")
-    monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "20")
-    monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "3")
-    credentials.forget()
-    yield
-    credentials.forget()
-
-
-@pytest.fixture
-def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with FaultyProxy(s3.port) as running:
-        for name, value in s3.environment(running.endpoint).items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture

@@ -19,18 +19,10 @@ from imindex.indexer.sources import remote_shards
 from tests.support.shards import picture, write_tar
 from tests.support.web import Web, redirect, serve_web, status
 
+pytestmark = pytest.mark.usefixtures("quick_requests")
+
 DATA = hashlib.shake_256(b"web").digest(600_000)
 Handler = http.server.BaseHTTPRequestHandler
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("IMINDEX_REMOTE_BACKOFF", "0.01")
-    monkeypatch.setenv("IMINDEX_REMOTE_TIMEOUT", "20")
-    monkeypatch.setenv("IMINDEX_REMOTE_ATTEMPTS", "3")
-    credentials.forget()
-    yield
-    credentials.forget()
 
 
 @pytest.fixture

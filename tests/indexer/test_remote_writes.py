@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,9 @@ from imindex.indexer.store.opening import open_index
 from tests.support.commands import run
 from tests.support.objects import ACCESS, BUCKET, S3, SECRET, Fault, FaultyProxy
 
+pytestmark = pytest.mark.usefixtures("store_in_environment")
+
 DEMO = ("--model", "demo", "--device", "cpu")
-
-
-@pytest.fixture(autouse=True)
-def environment(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = {"IMINDEX_REMOTE_BACKOFF": "0.01", "IMINDEX_CACHE": str(tmp_path / "cache")}
-    for name, value in {**s3.environment(), **own}.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    with FaultyProxy(s3.port) as running:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", running.endpoint)
-        yield running
 
 
 @pytest.fixture

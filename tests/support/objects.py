@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from imindex.indexer.core import credentials
+
 ACCESS, SECRET = "AKIAIMINDEXTEST00000", "canary-secret-4f1d7c5b2e9a"
 """The credentials of the server."""
 BUCKET = "pictures"
@@ -370,3 +372,30 @@ def _dechunked(data: bytes) -> bytes:
             return bytes(out)
         out += data[end + 2 : end + 2 + size]
         at = end + 2 + size + 2
+
+
+@pytest.fixture
+def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """Yield a proxy before the S3 server that has no fault yet; the environment names it as the store."""
+    with FaultyProxy(s3.port) as running:
+        for name, value in s3.environment(running.endpoint).items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def quick_requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let failed requests be repeated at once, and forget the credentials of URLs before and after the test."""
+    for name, value in (("BACKOFF", "0.01"), ("TIMEOUT", "20"), ("ATTEMPTS", "3")):
+        monkeypatch.setenv(f"IMINDEX_REMOTE_{name}", value)
+    credentials.forget()
+    yield
+    credentials.forget()
+
+
+@pytest.fixture
+def store_in_environment(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name the S3 server in the environment, with a cache of the test's own."""
+    own = {"IMINDEX_REMOTE_BACKOFF": "0.01", "IMINDEX_CACHE": str(tmp_path / "cache")}
+    for name, value in {**s3.environment(), **own}.items():
+        monkeypatch.setenv(name, value)
