@@ -85,7 +85,7 @@ def anisotropy(vectors: npt.NDArray[np.floating], artist: Int64, n_artists: int)
         share = singular / singular.sum()
         entropy = float(-(share * np.log(share)).sum())
         rank = float(np.exp(entropy))
-        # d rank = -rank / sum(s) * sum_k (log share_k + H) ds_k, with ds_k = (mean squared projection - value) / (2 s_k)
+        # d rank = -rank / sum(s) * sum_k (log share_k + H) ds_k; ds_k = (mean squared projection - value) / (2 s_k)
         factor = -rank / singular.sum() * (np.log(share) + entropy) / (2 * singular)
         influence = np.zeros(n)
         for rows in blocks:

@@ -43,7 +43,7 @@ class Calibration:
     of_artist: Float64
 
 
-def inverse_temperature(scores: Float64, truth: Int64, weight: Float64) -> float:
+def inverse_temperature(scores: npt.NDArray[np.floating], truth: Int64, weight: Float64) -> float:
     """Fit the factor of scores that maximises the weighted likelihood of the truth under a softmax.
 
     Parameters
@@ -66,7 +66,7 @@ def inverse_temperature(scores: Float64, truth: Int64, weight: Float64) -> float
 
 
 def cross_fitted_confidence(
-    scores: Float64, truth: Int64, fold: Int64
+    scores: npt.NDArray[np.floating], truth: Int64, fold: Int64
 ) -> tuple[Float64, npt.NDArray[np.bool_]]:
     """Return the confidence in the most likely artist of each work, and whether it is the right one.
 
@@ -132,7 +132,8 @@ def calibration(
     weight = 1 / (n_artists * np.bincount(artist, minlength=n_artists)[artist])
 
     def sums(values: Float64) -> Float64:
-        return np.bincount(bins, weights=weight * values, minlength=BINS)
+        total: Float64 = np.bincount(bins, weights=weight * values, minlength=BINS).astype(np.float64)
+        return total
 
     gap = sums(right - confidence)
     random = np.random.default_rng(rng)
@@ -140,9 +141,9 @@ def calibration(
         np.abs(sums((random.random(len(confidence)) < confidence) - confidence)).sum()
         for _ in range(n_resamples)
     ]
-    each = np.bincount(
+    each: Float64 = np.bincount(
         artist, weights=n_artists * weight * (right - confidence) * np.sign(gap)[bins], minlength=n_artists
-    )
+    ).astype(np.float64)
     mass = sums(np.ones(len(confidence)))
     with np.errstate(invalid="ignore", divide="ignore"):
         return Calibration(

@@ -66,7 +66,8 @@ def by_group(each: Float64, group: Int64 | None) -> tuple[Float64, Float64]:
     if group is None:
         return each, np.ones(len(each))
     _, number = np.unique(group, return_inverse=True)
-    return np.bincount(number, weights=each), np.bincount(number).astype(np.float64)
+    sums: Float64 = np.bincount(number, weights=each).astype(np.float64)
+    return sums, np.bincount(number).astype(np.float64)
 
 
 def interval(

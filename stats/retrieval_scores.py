@@ -97,7 +97,9 @@ def query_precision(
     n_relevant = n - own.searchsorted(own, "left")
     rank = n_relevant + n_ahead
     loss = np.concatenate([[0.0], np.cumsum(n_relevant / rank**2)]) / n
-    taken = np.bincount(np.asarray(other_artist), weights=loss[reached], minlength=n_artists)
+    taken: Float64 = np.bincount(np.asarray(other_artist), weights=loss[reached], minlength=n_artists).astype(
+        np.float64
+    )
     return QueryPrecision(float((n_relevant / rank).mean()), taken)
 
 

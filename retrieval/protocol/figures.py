@@ -96,7 +96,7 @@ def splits(n_artists: int, seed: int, names: tuple[str, ...]) -> npt.NDArray[np.
     return np.ascontiguousarray((ranks < n_artists // 2).T)
 
 
-def figures(  # noqa: PLR0913
+def figures(
     works: Float16,
     artist: Int64,
     names: tuple[str, ...],
@@ -152,10 +152,10 @@ def figures(  # noqa: PLR0913
     left = without_each(found.same, found.different)
     false_positive, false_negative, spread = _thresholds(found, half)
 
-    def per_artist(values: Float64) -> Float64:
-        return np.bincount(artist, weights=values) / n_works
-
-    covered, sizes = per_artist(found.covered.astype(np.float64)), per_artist(found.set_size)
+    covered, sizes = (
+        np.bincount(artist, weights=one.astype(np.float64)) / n_works
+        for one in (found.covered, found.set_size)
+    )
     values = {
         "map": Contributions.from_influence(float(found.average_precision.mean()), own),
         "map_at_k": share(top.map_at_k, top.without[0]),
@@ -212,12 +212,11 @@ def _calibrate(found: Walked, artist: Int64, names: tuple[str, ...], seed: int) 
     )
 
 
-def _thresholds(
-    found: Walked, half: npt.NDArray[np.bool_]
-) -> tuple[Contributions, Contributions, float]:
+def _thresholds(found: Walked, half: npt.NDArray[np.bool_]) -> tuple[Contributions, Contributions, float]:
     """Learn a threshold on each half of the artists, and apply it to the other half."""
     n = half.shape[1]
-    rates, per_split = [], []
+    rates: list[Float64] = []
+    per_split: list[float] = []
     accepted, missed, times = np.zeros((3, n))
     fine_per_coarse = found.half_same.shape[2] // found.same.shape[1]
     below_own = np.cumsum(found.same, axis=1) / found.same.sum(axis=1, keepdims=True)

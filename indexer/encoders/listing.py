@@ -1,0 +1,88 @@
+"""What loads encoders here: the back ends of imindex, of other packages and of this program, without importing them."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from dataclasses import asdict, dataclass
+
+from imindex.indexer.encoders.registry import BACKENDS, DEFAULT
+from imindex.indexer.system.input_files import read_text
+
+TAKES = {
+    "open_clip": "demo, ViT-B-32 and every name of open_clip with a tag or file in --pretrained; local-dir:FOLDER; "
+    "hf-hub:ORG/REPO; a JSON configuration",
+}
+"""What `--model` takes, for back ends whose models are not simply `NAME:MODEL`."""
+
+
+@dataclass(frozen=True)
+class BackEnd:
+    """A back end.
+
+    Attributes
+    ----------
+    name : str
+        What `--model` starts with.
+    takes : str
+        What `--model` takes.
+    description : str
+        First paragraph of the module's documentation.
+    origin : str
+        imindex, the name and version of another package, or "this program".
+    module : str
+    needs : str
+        What is missing to use it, or empty.
+    """
+
+    name: str
+    takes: str
+    description: str
+    origin: str
+    module: str
+    needs: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the fields by their names."""
+        return asdict(self)
+
+
+def back_ends() -> list[BackEnd]:
+    """Return every back end, those of imindex first. No module of a back end is imported."""
+    return [
+        BackEnd(
+            name,
+            _takes(name),
+            _description(module),
+            "imindex" if module.startswith("imindex.") else "this program",
+            module,
+            "" if _file(module) else f"the module {module}",
+        )
+        for name, module in BACKENDS.items()
+    ]
+
+
+def _takes(name: str) -> str:
+    known = TAKES.get(name)
+    prefix = f"{name}:MODEL" if name != DEFAULT else ""
+    return known or prefix
+
+
+def _file(module: str) -> str:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return ""
+    return (spec and spec.origin) or ""
+
+
+def _description(module: str) -> str:
+    """Return the first paragraph of a module's documentation, read from its source."""
+    file = _file(module)
+    if not file.endswith(".py"):
+        return ""
+    try:
+        text = ast.get_docstring(ast.parse(read_text(file))) or ""
+    except (OSError, SyntaxError, UnicodeError):
+        return ""
+    return " ".join(text.partition("\n\n")[0].split())
