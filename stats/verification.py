@@ -53,7 +53,7 @@ def verification(same: Float64, different: Float64) -> Verification:
     """
     positive, negative = same / same.sum(), different / different.sum()
     below = np.cumsum(negative) - negative
-    auc = float(positive @ (below + negative / 2))
+    auc = min(float(positive @ (below + negative / 2)), 1.0)
     # Errors at the threshold before each bin, from accepting nothing (last) to accepting everything (first).
     missed = np.concatenate([[0.0], np.cumsum(positive)])
     accepted = 1 - np.concatenate([[0.0], np.cumsum(negative)])
