@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from imindex.indexer.system.atomic import write_file
 from imindex.indexer.system.input_files import read_input, read_text
 from imindex.retrieval.audit.models import encoder_arguments
 from imindex.retrieval.audit.plan import Plan, read_plan
+from imindex.retrieval.audit.plan_template import toml_text
 from imindex.retrieval.protocol.encode import Candidate
 from imindex.retrieval.results import ComparedEncoder, EncoderComparison
 
@@ -142,7 +142,7 @@ def _table(encoder: ComparedEncoder, file: Path, result: EncoderComparison, targ
         "chosen_sha256": hashlib.sha256(read_input(file)).hexdigest(),
         "chosen_on": result.created,
     }
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    lines = [f"{key} = {toml_text(value)}" for key, value in values.items()]
     return "\n".join(["[[encoders]]", *lines, ""])
 
 

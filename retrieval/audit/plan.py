@@ -72,13 +72,20 @@ class Release:
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """An encoder, as `imindex build` takes it; a path is relative to the plan."""
+    """An encoder, as `imindex build` takes it; a path is relative to the plan.
+
+    `chosen_by` is the file of `imindex encoders compare` by which it was chosen, `chosen_sha256` its digest, and
+    `chosen_on` when it was made; they are empty if the plan does not say.
+    """
 
     name: str
     model: str
     pretrained: str | None = None
     precision: str = "auto"
     color: str = "auto"
+    chosen_by: str = ""
+    chosen_sha256: str = ""
+    chosen_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,16 @@ class Plan:
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
             (values["tests"], "as_paper", Tests().as_paper),
-            *((encoder, "color", "auto") for encoder in values["encoders"]),
+            *(
+                (encoder, key, default)
+                for encoder in values["encoders"]
+                for key, default in (
+                    ("color", "auto"),
+                    ("chosen_by", ""),
+                    ("chosen_sha256", ""),
+                    ("chosen_on", ""),
+                )
+            ),
         ):
             if table[key] == default or not (table[key] or default):
                 del table[key]
@@ -370,6 +386,9 @@ def _encoder(table: EncoderTable) -> EncoderSpec:
         pretrained=table.pretrained or None,
         precision=table.precision,
         color=table.color,
+        chosen_by=table.chosen_by,
+        chosen_sha256=table.chosen_sha256,
+        chosen_on=table.chosen_on,
     )
 
 

@@ -183,6 +183,8 @@ class EncoderTable(Table, frozen=True, kw_only=True):
     ----------
     color : {"auto", "srgb", "as-encoded"}
         auto is the setting of an existing index, or else `srgb`.
+    chosen_by, chosen_sha256, chosen_on
+        The file of `imindex encoders compare` by which this encoder was chosen, its SHA-256, and when it was made.
     """
 
     model: Given
@@ -190,6 +192,9 @@ class EncoderTable(Table, frozen=True, kw_only=True):
     pretrained: Text = ""
     precision: DType = "auto"
     color: Color = "auto"
+    chosen_by: Text = ""
+    chosen_sha256: Text = ""
+    chosen_on: Text = ""
 
 
 class CompareTable(Table, frozen=True, kw_only=True):

@@ -57,6 +57,8 @@ RULE = (
     "these, the protocol does not choose."
 )
 """The rule of recommendation. It is fixed, whatever the figures are."""
+KINDS = ("works", "background")
+"""The pictures that are compared: works of tested artists and of others."""
 PLOT_BINS = 64
 
 
@@ -244,7 +246,7 @@ def digests_of_works(index: Index) -> dict[str, str]:
 
 
 def _positions(index: Index) -> dict[tuple[str, bytes], int]:
-    chosen = pictures(index, "works")
+    chosen = pictures(index, *KINDS)
     digests = index.column("sha256")[chosen.rows]
     positions: dict[tuple[str, bytes], int] = {}
     for place, (number, digest) in enumerate(zip(chosen.artist.tolist(), digests, strict=True)):
@@ -259,7 +261,7 @@ def _hold(path: Path) -> _Held:
             info=index.encoder,
             root_digest=index.root_digest,
             imitations_present=any(one.kind == "imitations" for one in index.collections),
-            vectors=pictures(index, "works").vectors,
+            vectors=pictures(index, *KINDS).vectors,
             positions=_positions(index),
         )
 
@@ -445,5 +447,5 @@ def recommend(
         sentence = f"{highest} has {figure}, and its difference from every other encoder is shown."
     else:
         listed = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
-        sentence = f"{highest} has {figure}, but is not told apart from {listed}: these works do not decide between them."
+        sentence = f"{highest} has {figure}, but is not told apart from {listed}: these works do not decide."
     return EncoderRecommendation(rule=RULE, highest=highest, not_told_apart=others, sentence=sentence)

@@ -10,7 +10,13 @@ import pytest
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
-from imindex.retrieval.protocol.compare import Encoded, compare_indexes, digests_of_works, is_shown, works_digest
+from imindex.retrieval.protocol.compare import (
+    Encoded,
+    compare_indexes,
+    digests_of_works,
+    is_shown,
+    works_digest,
+)
 from imindex.retrieval.results import EncoderComparison, from_json, to_json
 from imindex.retrieval.results.schema import schema
 from tests.support.works_index import save_works, unit, world
@@ -48,7 +54,9 @@ def test_the_rule_recommends_the_highest_with_those_not_told_apart(compared: Enc
     assert "best" not in compared.recommendation.sentence and "best" not in compared.recommendation.rule
     assert "not told apart" in compared.recommendation.sentence
     assert by_name["a"].figures.map.high < by_name["b"].figures.map.low  # type: ignore[operator]
-    shown = {(one.first, one.second): is_shown(one, 0.05) for one in compared.differences if one.figure == "map"}
+    shown = {
+        (one.first, one.second): is_shown(one, 0.05) for one in compared.differences if one.figure == "map"
+    }
     assert shown == {("a", "b"): True, ("a", "c"): True, ("b", "c"): False}
 
 
@@ -60,7 +68,11 @@ def test_differences_are_those_of_the_figures_and_adjusted_by_holm(compared: Enc
         for one in rows:
             first, second = (getattr(by_name[name].figures, figure).value for name in (one.first, one.second))
             assert one.difference == pytest.approx(first - second, abs=1e-9)
-            assert one.p is not None and one.p_adjusted is not None and one.p <= one.p_adjusted <= 3 * one.p + 1e-12
+            assert (
+                one.p is not None
+                and one.p_adjusted is not None
+                and one.p <= one.p_adjusted <= 3 * one.p + 1e-12
+            )
 
 
 def test_intervals_hold_their_figures(compared: EncoderComparison) -> None:

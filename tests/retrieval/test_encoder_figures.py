@@ -18,7 +18,7 @@ from tests.support.works_index import unit
 
 metrics = pytest.importorskip("sklearn.metrics")
 SIZES = np.array([2, 7, 3, 5, 12, 4, 6])
-ARTIST = np.repeat(np.arange(len(SIZES)), SIZES)
+whose = np.repeat(np.arange(len(SIZES)), SIZES)
 NAMES = tuple(f"Artist {i}" for i in range(len(SIZES)))
 HALF = splits(len(SIZES), 0, NAMES)
 
@@ -26,7 +26,7 @@ HALF = splits(len(SIZES), 0, NAMES)
 @pytest.fixture(scope="module")
 def works() -> np.ndarray:
     rng = np.random.default_rng(1)
-    points = rng.normal(size=(len(ARTIST), 12)) + 0.9 * rng.normal(size=(len(SIZES), 12))[ARTIST]
+    points = rng.normal(size=(len(whose), 12)) + 0.9 * rng.normal(size=(len(SIZES), 12))[whose]
     points[5] = points[20]  # the same picture, listed under two artists
     return unit(points)
 
@@ -50,10 +50,8 @@ def test_average_precision_of_each_artist_is_that_of_scikit_learn(
     each = []
     for query in range(len(table)):
         gallery = np.arange(len(table)) != query
-        each.append(
-            metrics.average_precision_score(ARTIST[gallery] == ARTIST[query], table[query, gallery])
-        )
-    expected = np.bincount(ARTIST, each) / SIZES
+        each.append(metrics.average_precision_score(whose[gallery] == whose[query], table[query, gallery]))
+    expected = np.bincount(whose, each) / SIZES
     assert walked.average_precision == pytest.approx(expected, abs=1e-12)
 
 
@@ -62,18 +60,18 @@ def test_what_artists_take_sums_over_queries(walked: walking.Walked, table: np.n
     step = 1e-6
     for artist in range(len(SIZES)):
         change = 0.0
-        for query in np.flatnonzero(ARTIST != artist):
-            own = (ARTIST == ARTIST[query]) & (np.arange(len(table)) != query)
-            others = ARTIST != ARTIST[query]
+        for query in np.flatnonzero(whose != artist):
+            own = (whose == whose[query]) & (np.arange(len(table)) != query)
+            others = whose != whose[query]
             values = []
             for sign in (1, -1):
-                weight = np.where(ARTIST == artist, 1 + sign * step, 1.0)
+                weight = np.where(whose == artist, 1 + sign * step, 1.0)
                 precision = []
                 for value in table[query, own]:
                     p = (table[query, own] >= value).sum()
                     precision.append(p / (p + weight[others & (table[query] >= value)].sum()))
                 values.append(np.mean(precision))
-            change += (values[0] - values[1]) / (2 * step) / SIZES[ARTIST[query]]
+            change += (values[0] - values[1]) / (2 * step) / SIZES[whose[query]]
         assert -walked.taken[artist] == pytest.approx(change, abs=1e-6)
 
 
@@ -81,7 +79,7 @@ def test_neighbours_are_the_nearest_and_ties_count_against(walked: walking.Walke
     m = walked.neighbour.shape[1]
     for query in range(len(table)):
         others = [i for i in range(len(table)) if i != query]
-        others.sort(key=lambda i, q=query: (-table[q, i], ARTIST[i] == ARTIST[q], i))
+        others.sort(key=lambda i, q=query: (-table[q, i], whose[i] == whose[q], i))
         assert walked.neighbour[query].tolist() == others[:m]
 
 
@@ -89,12 +87,10 @@ def test_histograms_give_the_auc_of_all_pairs_balanced_by_artist(
     walked: walking.Walked, works: np.ndarray, table: np.ndarray
 ) -> None:
     i, j = np.triu_indices(len(table), k=1)
-    same = ARTIST[i] == ARTIST[j]
+    same = whose[i] == whose[j]
     n = SIZES
-    weight = np.where(
-        same, 1 / (n[ARTIST[i]] * (n[ARTIST[i]] - 1)), 1 / (n[ARTIST[i]] * n[ARTIST[j]])
-    )
-    found = figures(works, ARTIST, NAMES, k=4, n_resamples=99)
+    weight = np.where(same, 1 / (n[whose[i]] * (n[whose[i]] - 1)), 1 / (n[whose[i]] * n[whose[j]]))
+    found = figures(works, whose, NAMES, k=4, n_resamples=99)
     known = metrics.roc_auc_score(same, table[i, j], sample_weight=weight)
     assert found.values["auc"].estimate == pytest.approx(known, abs=2e-5)
     accepted, right, _ = metrics.roc_curve(same, table[i, j], sample_weight=weight, drop_intermediate=False)
@@ -120,7 +116,7 @@ def test_scores_are_means_of_the_nearest_works_of_each_artist(
 ) -> None:
     for query in range(len(table)):
         for artist in range(len(SIZES)):
-            there = table[query, (ARTIST == artist) & (np.arange(len(table)) != query)]
+            there = table[query, (whose == artist) & (np.arange(len(table)) != query)]
             assert walked.score[query, artist] == pytest.approx(np.sort(there)[-NEIGHBOURS:].mean(), abs=1e-6)
 
 
@@ -132,22 +128,22 @@ def test_conformal_sets_are_those_of_each_work_against_all_others(
     for query in range(len(table)):
         rest = np.arange(len(table)) != query
         expected = conformal_attribution(
-            table[query, rest], table[np.ix_(rest, rest)], ARTIST[rest], len(SIZES),
+            table[query, rest], table[np.ix_(rest, rest)], whose[rest], len(SIZES),
             k=NEIGHBOURS, confidence_level=level,
         )  # fmt: skip
-        assert bool(found.covered[query]) == (ARTIST[query] in expected.prediction_set), query
+        assert bool(found.covered[query]) == (whose[query] in expected.prediction_set), query
         assert found.set_size[query] == len(expected.prediction_set), query
 
 
 def test_every_figure_is_there_and_its_contributions_have_it_as_their_mean(works: np.ndarray) -> None:
-    found = figures(works, ARTIST, NAMES, k=4, n_resamples=99)
+    found = figures(works, whose, NAMES, k=4, n_resamples=99)
     assert set(found.values) == {*SHARES, *NUMBERS}
     for name, figure in found.values.items():
         assert figure.is_share == (name in SHARES)
         assert figure.each.mean() == pytest.approx(figure.estimate, abs=1e-9), name
         assert figure.each.shape == (len(SIZES),)
     gaps = gap_bootstrap(
-        similarities(works, works).astype(np.float32), ARTIST, len(SIZES), n_resamples=99,
+        similarities(works, works).astype(np.float32), whose, len(SIZES), n_resamples=99,
         rng=generators(0, "encoders told", NAMES),
     )  # fmt: skip
     assert found.gaps.status == gaps.status
@@ -155,9 +151,9 @@ def test_every_figure_is_there_and_its_contributions_have_it_as_their_mean(works
 
 
 def test_figures_do_not_depend_on_the_block_size(works: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = figures(works, ARTIST, NAMES, k=4, n_resamples=99)
+    whole = figures(works, whose, NAMES, k=4, n_resamples=99)
     monkeypatch.setattr(walking, "BLOCK_BYTES", 8 * len(works))
-    again = figures(works, ARTIST, NAMES, k=4, n_resamples=99)
+    again = figures(works, whose, NAMES, k=4, n_resamples=99)
     for name, figure in whole.values.items():
         assert again.values[name].estimate == pytest.approx(figure.estimate, abs=1e-12), name
 
@@ -169,7 +165,9 @@ def test_artists_in_different_directions_are_found_at_once() -> None:
     estimate = {name: figure.estimate for name, figure in found.values.items()}
     assert estimate["map"] == estimate["recall_at_1"] == 1
     assert estimate["auc"] == pytest.approx(1)
-    assert estimate["equal_error_rate"] == pytest.approx(0) and estimate["false_negative_rate"] == pytest.approx(0)
+    assert estimate["equal_error_rate"] == pytest.approx(0) and estimate[
+        "false_negative_rate"
+    ] == pytest.approx(0)
 
 
 def test_random_vectors_are_at_chance() -> None:
@@ -199,7 +197,7 @@ def test_no_table_of_all_pairs_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_works_must_be_sorted_and_several_of_each_artist(works: np.ndarray) -> None:
-    for artist, names in ((ARTIST[::-1], NAMES), (ARTIST, NAMES[1:]), (np.arange(len(ARTIST)), NAMES)):
+    for artist, names in ((whose[::-1], NAMES), (whose, NAMES[1:]), (np.arange(len(whose)), NAMES)):
         with pytest.raises(ValueError, match="sorted by artist"):
             figures(works, artist, names)
 

@@ -91,7 +91,12 @@ def test_the_temperature_maximises_the_likelihood() -> None:
 def test_a_tie_for_the_first_place_is_not_right() -> None:
     scores = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.2, 0.9]])
     truth = np.array([0, 0, 1, 1])
-    assert cross_fitted_confidence(scores, truth, np.array([0, 1, 0, 1]))[1].tolist() == [False, True, True, True]
+    assert cross_fitted_confidence(scores, truth, np.array([0, 1, 0, 1]))[1].tolist() == [
+        False,
+        True,
+        True,
+        True,
+    ]
 
 
 def test_calibration_error_by_hand() -> None:
@@ -124,7 +129,9 @@ def test_anisotropy_without_an_artist_and_by_the_definition() -> None:
 
     def mean_cosine(kept: list[int]) -> float:
         return float(
-            np.mean([(points[artist == a] @ points[artist == b].T).mean() for a in kept for b in kept if a != b])
+            np.mean(
+                [(points[artist == a] @ points[artist == b].T).mean() for a in kept for b in kept if a != b]
+            )
         )
 
     assert found.mean_cosine == pytest.approx(mean_cosine([0, 1, 2, 3]))

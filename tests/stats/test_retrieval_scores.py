@@ -21,7 +21,9 @@ from imindex.stats.verification import share_from, threshold_at, verification, w
 metrics = pytest.importorskip("sklearn.metrics")
 
 
-def _ranking(rng: np.random.Generator, n_relevant: int, n: int, *, ties: bool) -> tuple[np.ndarray, np.ndarray]:
+def _ranking(
+    rng: np.random.Generator, n_relevant: int, n: int, *, ties: bool
+) -> tuple[np.ndarray, np.ndarray]:
     values = rng.normal(size=n_relevant + n)
     values[:n_relevant] += 0.5
     if ties:
@@ -63,7 +65,9 @@ def test_what_an_artist_takes_is_the_derivative_by_its_weight() -> None:
 def test_expected_average_precision_is_the_mean_over_all_rankings() -> None:
     for n_relevant, n in [(1, 2), (2, 5), (3, 6), (1, 7), (4, 4)]:
         every = [
-            average_precision([n - place for place in places], [n - place for place in set(range(n)) - set(places)])
+            average_precision(
+                [n - place for place in places], [n - place for place in set(range(n)) - set(places)]
+            )
             for places in itertools.combinations(range(n), n_relevant)
         ]
         assert float(expected_average_precision(n_relevant, n)) == pytest.approx(np.mean(every), abs=1e-12)
@@ -73,7 +77,9 @@ def test_precision_at_k_by_hand() -> None:
     relevant = np.array([[True, False, True, True], [False, False, False, True], [True, True, True, True]])
     assert precision_at_k(relevant, 1, [3, 1, 9]).tolist() == [1.0, 0.0, 1.0]
     assert precision_at_k(relevant, 3, [3, 1, 9]).tolist() == pytest.approx([(1 + 2 / 3) / 3, 0.0, 1.0])
-    assert precision_at_k(relevant, 4, [3, 1, 4]).tolist() == pytest.approx([(1 + 2 / 3 + 3 / 4) / 3, 0.25, 1.0])
+    assert precision_at_k(relevant, 4, [3, 1, 4]).tolist() == pytest.approx(
+        [(1 + 2 / 3 + 3 / 4) / 3, 0.25, 1.0]
+    )
 
 
 def test_hubness_is_skewness_and_half_the_relative_mean_deviation() -> None:
@@ -92,7 +98,8 @@ def _neighbours(similarity: np.ndarray, artist: np.ndarray, m: int) -> np.ndarra
     n = len(similarity)
     own = artist == artist[:, None]
     order = [
-        sorted((i for i in range(n) if i != q), key=lambda i, q=q: (-similarity[q, i], own[q, i], i)) for q in range(n)
+        sorted((i for i in range(n) if i != q), key=lambda i, q=q: (-similarity[q, i], own[q, i], i))
+        for q in range(n)
     ]
     return np.array(order)[:, :m]
 
@@ -122,7 +129,12 @@ def _histograms(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     same = rng.integers(bins // 4, bins, n)
     different = rng.integers(0, 3 * bins // 4, 2 * n)
-    return same, different, np.bincount(same, minlength=bins) * 1.0, np.bincount(different, minlength=bins) * 1.0
+    return (
+        same,
+        different,
+        np.bincount(same, minlength=bins) * 1.0,
+        np.bincount(different, minlength=bins) * 1.0,
+    )
 
 
 @pytest.mark.parametrize("bins", [12, 400])
