@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ from imindex.indexer.core.preprocess_bounds import COLORS, REJECT, SRGB, TRUNCAT
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.precision import PRECISIONS, default_precision
-from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, knows, name_for, name_of, require_same
+from imindex.indexer.encoders.registry import (
+    DEFAULT_MODEL,
+    backend,
+    failed,
+    knows,
+    name_for,
+    name_of,
+    plugin_of,
+    require_same,
+)
 from imindex.indexer.system.device import torch_devices
 from imindex.indexer.system.foreign_code import no_foreign_code
 from imindex.indexer.system.input_files import refuse_special_files
@@ -38,8 +48,8 @@ def load(
     Parameters
     ----------
     model : str
-        `NAME` or `NAME:MODEL`, where NAME is a back end of `imindex.indexer.encoders.registry.BACKENDS`. Everything
-        else names an open_clip model, see `imindex.indexer.encoders.open_clip.load`.
+        `NAME` or `NAME:MODEL`, where NAME is a back end of `imindex.indexer.encoders.registry.BACKENDS` or of another
+        package. Everything else names an open_clip model, see `imindex.indexer.encoders.open_clip.load`.
     pretrained : str, optional
         The weights, where the model does not bring them: a tag of the back end, or a file.
     device : str
@@ -88,10 +98,18 @@ def _load(
         if Path(pretrained).is_file():
             pretrained = str(Path(pretrained).resolve())
     name = name_for(model)
-    with no_foreign_code(model):
-        encoder = backend(name).load(
-            model, pretrained, devices=devices, precision=precision, batch_size=batch_size
-        )
+    module = backend(name)
+    try:
+        with no_foreign_code(model):
+            encoder = module.load(
+                model, pretrained, devices=devices, precision=precision, batch_size=batch_size
+            )
+    except ImindexError:
+        raise
+    except Exception as error:
+        if known := failed(name, error):
+            raise known from error
+        raise
     if encoder is None:
         raise ImindexError(f"The back end {name} returned no encoder. Let its load return one.")
     if name_of(encoder.info) != name:
@@ -105,6 +123,8 @@ def _load(
         raise ImindexError(
             f"The configuration of {model} has a number that is not finite, which an index cannot record. Correct it."
         ) from error
+    if other := plugin_of(name):
+        encoder.info = replace(encoder.info, package=other.package)
     if requested not in ("auto", encoder.info.precision):
         raise ImindexError(
             f"The encoder {model} computes at {encoder.info.precision}, not {requested}. Drop precision (--precision)."
@@ -146,7 +166,7 @@ def load_as(
     ImindexError
         The encoder cannot be found, it is not the one that made the index, or it is not trusted.
     """
-    backend(name_of(info))  # an unknown back end is refused before its model's name is tried
+    backend(name_of(info), info.package)  # an unknown back end is refused before its model's name is tried
     name = model or info.model
     weights = pretrained or (None if model else info.pretrained or None)
     trusted = model is not None if trust is None else trust
