@@ -11,6 +11,7 @@ from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError, NoEncoder
+from imindex.indexer.core.package import is_package
 from imindex.indexer.core.preprocess_bounds import COLORS, REJECT, SRGB, TRUNCATED
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
@@ -123,7 +124,7 @@ def _load(
         raise ImindexError(
             f"The configuration of {model} has a number that is not finite, which an index cannot record. Correct it."
         ) from error
-    if other := plugin_of(name):
+    if (other := plugin_of(name)) and is_package(other.package):
         encoder.info = replace(encoder.info, package=other.package)
     if requested not in ("auto", encoder.info.precision):
         raise ImindexError(

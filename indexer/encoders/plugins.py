@@ -75,12 +75,9 @@ def _names_the_group(distribution: Distribution) -> bool:
 
 
 def _package(distribution: Distribution) -> str:
-    fields = (
-        distribution.metadata
-        if distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
-        else {}
-    )
-    text = " ".join(fields[key] for key in ("Name", "Version") if key in fields)
+    has_metadata = any(map(distribution.read_text, ("METADATA", "PKG-INFO")))
+    named = [key for key in ("Name", "Version") if has_metadata and key in distribution.metadata]
+    text = " ".join(distribution.metadata[key] for key in named)
     return text if is_package(text) else "(a package without a valid name and version)"
 
 

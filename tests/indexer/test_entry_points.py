@@ -328,14 +328,20 @@ def test_an_index_names_no_command_line_for_a_package(index: Path, tmp_path: Pat
         foreign.unlink()
 
 
-def test_a_package_without_metadata_is_listed(package: Callable[..., Path]) -> None:
-    site = package("blues", {"blue": "blue_"})
+def test_a_package_without_metadata_works_and_is_not_recorded(
+    package: Callable[..., Path], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = (project / "imindex_mean_colour.py").read_text().replace('NAME = "mean-colour"', 'NAME = "blue"')
+    site = package("blues", {"blue": "blue_"}, blue_=source)
+    monkeypatch.delitem(sys.modules, "blue_", raising=False)
     for metadata in ("Metadata-Version: 2.1\n", None):
         (site / "blues-1.0.dist-info" / "METADATA").unlink()
         if metadata:
             (site / "blues-1.0.dist-info" / "METADATA").write_text(metadata)
         uncached = _plugins.__wrapped__((str(site),))
         assert [one.package for one in uncached] == ["(a package without a valid name and version)"]
+    _plugins.cache_clear()
+    assert load("blue", device="cpu").info.package == ""
 
 
 def test_a_package_that_is_on_the_path_twice_counts_once(
