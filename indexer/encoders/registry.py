@@ -6,6 +6,8 @@ Nothing here imports torch or the library of a back end until an encoder is load
 from __future__ import annotations
 
 import importlib
+import inspect
+import re
 from typing import TYPE_CHECKING, cast
 
 from imindex.indexer.core.errors import ImindexError
@@ -63,6 +65,22 @@ def name_for(model: str) -> str:
     return name if name in BACKENDS else DEFAULT
 
 
+def open_clip_spelling(model: str) -> str:
+    """Return the name of an open_clip model as open_clip lists it, also where it is spelled as OpenAI spells it.
+
+    Examples
+    --------
+    >>> open_clip_spelling("open_clip:ViT-B/32"), open_clip_spelling("ViT-L/14@336px-quickgelu")
+    ('ViT-B-32', 'ViT-L-14-336-quickgelu')
+    >>> open_clip_spelling("local-dir:ViT-B/32")
+    'local-dir:ViT-B/32'
+    """
+    model = model.removeprefix(f"{DEFAULT}:")
+    if name_for(model) != DEFAULT or ":" in model or model.endswith(".json"):
+        return model
+    return re.sub(r"@(\d+)px", r"-\1", model.replace("/", "-"))
+
+
 def name_of(info: EncoderInfo) -> str:
     """Return the name of the back end that made an encoder; it may be one that is not registered here."""
     return str(info.config.get("backend", DEFAULT))
@@ -109,6 +127,11 @@ def knows(model: str, pretrained: str | None) -> bool:
     name = name_for(model)
     decide = getattr(backend(name), "knows", None)
     return bool(decide(model, pretrained)) if decide else model == name and not pretrained
+
+
+def takes_preprocess_from(module: Backend) -> bool:
+    """Whether the `load` of a back end has the keyword `preprocess_from`, which back ends need not have."""
+    return "preprocess_from" in inspect.signature(module.load).parameters
 
 
 def differences(index: EncoderInfo, other: EncoderInfo) -> list[str]:

@@ -166,6 +166,7 @@ def describe(index: Index, *, duplicates: bool = True) -> IndexSummary:
             "model": index.encoder.model,
             "pretrained": index.encoder.pretrained,
             **index.encoder.identity(),
+            **({"preprocess-from": taken} if (taken := index.encoder.preprocess_from) else {}),
         },
         ann=json_ready(index.ann() | {"bytes": index.ann_bytes()}),
         collections=tuple(
