@@ -301,7 +301,7 @@ def _unstated(
         return beside
     if chosen:
         named, colon, tag = chosen.rpartition(":")
-        chosen = f"{named}{colon}{tag.lower().replace('-', '_')}"  # as open_clip reads tags
+        chosen = f"{registered_name(named)}{colon}{tag.lower().replace('-', '_')}"  # as open_clip reads names and tags
     found = taken(model, chosen, published)
     quick_gelu = found.settings.activation == "quick_gelu" and ":" not in name
     if ":" not in name and config.get("quick_gelu") and not quick_gelu:
