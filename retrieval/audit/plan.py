@@ -41,6 +41,8 @@ SETTINGS = (
 """Keys of a release that are settings of its model."""
 
 
+CHOSEN = ("chosen_by", "chosen_sha256", "chosen_on")
+"""Keys of an encoder that record how it was chosen."""
 NO_RIVALS = "none"
 BY_ORIGIN = "auto by origin"
 
@@ -83,6 +85,7 @@ class EncoderSpec:
     pretrained: str | None = None
     precision: str = "auto"
     color: str = "auto"
+    preprocess_from: str | None = None
     chosen_by: str = ""
     chosen_sha256: str = ""
     chosen_on: str = ""
@@ -150,16 +153,9 @@ class Plan:
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
             (values["tests"], "as_paper", Tests().as_paper),
-            *(
-                (encoder, key, default)
-                for encoder in values["encoders"]
-                for key, default in (
-                    ("color", "auto"),
-                    ("chosen_by", ""),
-                    ("chosen_sha256", ""),
-                    ("chosen_on", ""),
-                )
-            ),
+            *((encoder, "color", "auto") for encoder in values["encoders"]),
+            *((encoder, "preprocess_from", None) for encoder in values["encoders"]),
+            *((encoder, key, "") for encoder in values["encoders"] for key in CHOSEN),
         ):
             if table[key] == default or not (table[key] or default):
                 del table[key]
@@ -386,6 +382,7 @@ def _encoder(table: EncoderTable) -> EncoderSpec:
         pretrained=table.pretrained or None,
         precision=table.precision,
         color=table.color,
+        preprocess_from=table.preprocess_from or None,
         chosen_by=table.chosen_by,
         chosen_sha256=table.chosen_sha256,
         chosen_on=table.chosen_on,
