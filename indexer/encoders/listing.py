@@ -6,6 +6,7 @@ import ast
 import importlib.util
 from dataclasses import asdict, dataclass
 
+from imindex.indexer.encoders.plugins import faults, plugins
 from imindex.indexer.encoders.registry import BACKENDS, DEFAULT
 from imindex.indexer.system.input_files import read_text
 
@@ -49,17 +50,30 @@ class BackEnd:
 
 def back_ends() -> list[BackEnd]:
     """Return every back end, those of imindex first. No module of a back end is imported."""
-    return [
-        BackEnd(
-            name,
-            _takes(name),
-            _description(module),
-            "imindex" if module.startswith("imindex.") else "this program",
-            module,
-            "" if _file(module) else f"the module {module}",
-        )
+    listed = [
+        (name, module, "imindex" if module.startswith("imindex.") else "this program")
         for name, module in BACKENDS.items()
     ]
+    own = [
+        BackEnd(name, _takes(name), _description(module), origin, module, _missing(module))
+        for name, module, origin in listed
+    ]
+    # The module of another package is not looked up: that would import the packages around it.
+    others = [
+        BackEnd(one.name, f"{one.name}, {one.name}:MODEL", "", one.package, one.module, _fault(one.name))
+        for one in plugins()
+    ]
+    return [*own, *others]
+
+
+def _fault(name: str) -> str:
+    """Return why a back end of another package cannot be used; empty if it can."""
+    claims = [one for one in plugins() if one.name == name]
+    return next(faults(claims, BACKENDS), "")
+
+
+def _missing(module: str) -> str:
+    return "" if _file(module) else f"the module {module}"
 
 
 def _takes(name: str) -> str:

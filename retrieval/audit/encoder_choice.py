@@ -39,6 +39,7 @@ def candidates_of(plan: Plan) -> list[Candidate]:
                 pretrained=arguments["pretrained"] or "",
                 precision=spec.precision,
                 color=spec.color,
+                preprocess_from=spec.preprocess_from or "",
             )
         )
     return found
@@ -137,6 +138,7 @@ def _table(encoder: ComparedEncoder, file: Path, result: EncoderComparison, targ
         "model": encoder.model,
         **({"pretrained": encoder.pretrained} if encoder.pretrained else {}),
         "precision": encoder.precision,
+        **({"preprocess_from": encoder.preprocess_from} if encoder.preprocess_from else {}),
         **({"color": encoder.color} if encoder.color != "srgb" else {}),
         "chosen_by": Path(os.path.relpath(file, target.parent)).as_posix(),
         "chosen_sha256": hashlib.sha256(read_input(file)).hexdigest(),

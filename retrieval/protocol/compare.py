@@ -331,6 +331,7 @@ def _encoder(
         pretrained=info.pretrained,
         precision=info.precision,
         color=info.color,
+        preprocess_from=info.preprocess_from,
         backend=name_of(info),
         weights_sha256=info.weights_sha256,
         demonstration=is_demonstration(info.weights_sha256),

@@ -32,7 +32,7 @@ class Candidate:
     Attributes
     ----------
     name : str
-    model, pretrained, precision, color : str
+    model, pretrained, precision, color, preprocess_from : str
         As `imindex build` takes them; `model` is empty for an index.
     index : Path or None
     """
@@ -42,6 +42,7 @@ class Candidate:
     pretrained: str = ""
     precision: str = "auto"
     color: str = "auto"
+    preprocess_from: str = ""
     index: Path | None = None
 
     @classmethod
@@ -128,6 +129,7 @@ def encode(  # noqa: PLR0913
             device=device,
             precision=one.precision,
             batch_size=batch_size,
+            preprocess_from=one.preprocess_from or None,
             color=None if one.color == "auto" else one.color,
             limits=limits,
             roots=roots,

@@ -132,7 +132,7 @@ class ComparedEncoder(Result, kw_only=True, frozen=True):
     Attributes
     ----------
     name : str
-    model, pretrained, precision, color : str
+    model, pretrained, precision, color, preprocess_from : str
         As a plan names it.
     backend : str
     weights_sha256 : str
@@ -172,6 +172,7 @@ class ComparedEncoder(Result, kw_only=True, frozen=True):
     pretrained: str
     precision: str
     color: str
+    preprocess_from: str
     backend: str
     weights_sha256: Digest
     demonstration: bool
