@@ -59,7 +59,7 @@ BLOCKED = "blocked: "
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 """The arithmetic of a forward pass."""
-OPTIONAL_ENCODER = ("tokens-sha256", "text-probe", "package")
+OPTIONAL_ENCODER = ("tokens-sha256", "text-probe", "package", "preprocess-from")
 """The attributes of /encoder that may be missing."""
 LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
 
@@ -106,6 +106,9 @@ class EncoderInfo:
     package : str
         The name and version of the package that the back end comes from, `imindex-mean-colour 1.2`. Empty if it comes
         with imindex, or is unknown. Not part of the identity.
+    preprocess_from : str
+        Where preprocessing and activation were taken from, in words, if the weights do not state them
+        (`imindex.indexer.encoders.published`). Empty if they do. Not part of the identity.
     """
 
     model: str
@@ -118,6 +121,7 @@ class EncoderInfo:
     tokens_sha256: str = ""
     text_probe: str = ""
     package: str = ""
+    preprocess_from: str = ""
 
     @property
     def color(self) -> str:

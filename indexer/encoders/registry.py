@@ -7,6 +7,7 @@ torch, the library of a back end or another package until an encoder is loaded.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 from typing import TYPE_CHECKING, cast
@@ -71,6 +72,22 @@ def name_for(model: str) -> str:
     """
     name = re.split("[:?]", model, maxsplit=1)[0]
     return name if plugin(name, BACKENDS) or name in BACKENDS else DEFAULT
+
+
+def open_clip_spelling(model: str) -> str:
+    """Return the name of an open_clip model as open_clip lists it, also where it is spelled as OpenAI spells it.
+
+    Examples
+    --------
+    >>> open_clip_spelling("open_clip:ViT-B/32"), open_clip_spelling("ViT-L/14@336px-quickgelu")
+    ('ViT-B-32', 'ViT-L-14-336-quickgelu')
+    >>> open_clip_spelling("local-dir:ViT-B/32")
+    'local-dir:ViT-B/32'
+    """
+    model = model.removeprefix(f"{DEFAULT}:")
+    if name_for(model) != DEFAULT or ":" in model or model.endswith(".json"):
+        return model
+    return re.sub(r"@(\d+)px", r"-\1", model.replace("/", "-"))
 
 
 def name_of(info: EncoderInfo) -> str:
@@ -214,6 +231,11 @@ def _failed(other: Plugin, error: Exception) -> str:
         f"The back end {other.name} of {other.package} failed: {type(error).__name__}: {str(error)[:300]}. "
         "Update the package, tell its authors, or use another --model."
     )
+
+
+def takes_preprocess_from(module: Backend) -> bool:
+    """Whether the `load` of a back end has the keyword `preprocess_from`, which back ends need not have."""
+    return "preprocess_from" in inspect.signature(module.load).parameters
 
 
 def differences(index: EncoderInfo, other: EncoderInfo) -> list[str]:
