@@ -13,7 +13,7 @@ import os
 import re
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ import torch
 
 from imindex.indexer.core.bounds import Bounds
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.preprocess_bounds import INTERPOLATIONS, MAX_SIDE
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
@@ -30,10 +29,11 @@ from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.model_options import join_options, split_options
 from imindex.indexer.encoders.multi_device import on_devices
 from imindex.indexer.encoders.quiet import quiet
+from imindex.indexer.encoders.timm_config import DATA_KEYS, read_folder
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 from imindex.indexer.encoders.torchscript import is_torchscript
 from imindex.indexer.encoders.weights import weights_assigned
-from imindex.indexer.system.input_files import exists, read_text, refuse_special_files
+from imindex.indexer.system.input_files import exists, refuse_special_files
 from imindex.indexer.system.light_imports import light_imports
 
 with light_imports():
@@ -46,29 +46,13 @@ NAME = "timm"
 OPTIONS = ("pooling", "size")
 POOLINGS = ("avg", "avgmax", "catavgmax", "map", "max", "token")
 """`map` is the attention pooling that a network has, `token` its class token."""
-DATA_KEYS = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
-"""What timm's preprocessing consists of."""
 SIDE = Bounds(1, MAX_SIDE)
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""The weights in a folder: the first that is there."""
 _MAKING = threading.RLock()
-_ARGUMENT = re.compile(r"[a-z][a-z0-9_]{0,60}")
-_FORBIDDEN = frozenset(
-    {"cache_dir", "checkpoint_path", "device", "dtype", "exportable", "feature_cfg", "feature_cls", "features_only",
-     "kwargs_filter", "model_cfg", "model_name", "no_jit", "out_indices", "pretrained", "pretrained_cfg",
-     "pretrained_cfg_overlay", "pretrained_filter_fn", "pretrained_model_args", "pretrained_strict", "pruned",
-     "scriptable"}
-)  # fmt: skip
-"""Arguments of `timm.create_model` that are no part of a network."""
 _WITHOUT_EFFECT = frozenset(
     {"attn_drop_rate", "dynamic_img_size", "drop_block_rate", "drop_path_rate", "drop_rate", "global_pool", "img_size",
      "in_chans", "num_classes", "patch_drop_rate", "pos_drop_rate", "proj_drop_rate", "strict_img_size"}
 )  # fmt: skip
 """Arguments that change no vector, or that the size, the pooling or the weights state."""
-_FOREIGN = ("auto_map", "custom_code", "custom_load", "custom_pipelines", "trust_remote_code")
-_MOST_LAYERS = 1000
-_MOST = 1 << 16
-"""The largest whole number among the arguments of a network."""
 _MOST_GROWTH = 16
 """Times the numbers of a file that a network may have before position embeddings are interpolated."""
 _FIT = "Name the network that the weights were made for."
@@ -351,9 +335,6 @@ def _data(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: resolved[key] for key in DATA_KEYS}
 
 
-# Folders
-
-
 def _folder(name: str, pretrained: str | None) -> _Source:
     folder = Path(os.path.normpath(Path(name.removeprefix("local-dir:")).absolute()))
     model = f"{NAME}:local-dir:{folder}"
@@ -361,87 +342,18 @@ def _folder(name: str, pretrained: str | None) -> _Source:
         raise ImindexError(
             f"--pretrained {pretrained} has no place beside --model {model}, which brings its weights. Drop it."
         )
-    refuse_special_files(folder)
-    config = folder / "config.json"
+    found = read_folder(folder)
+    if not timm.is_model(found.architecture):
+        raise ImindexError(f"{folder}: {_unknown(found.architecture)}")
+    own = _published(found.architecture) if _tags(found.architecture) else {}
+    size = {"input_size": own["input_size"]} if "input_size" in own else {}
     try:
-        settings = parse_json(read_text(config), finite=True)
-    except (OSError, ValueError) as error:
-        raise ImindexError(
-            f"{config} cannot be read as the configuration of a timm network: {error}. Pass a folder that timm saved "
-            "(config.json and model.safetensors)."
-        ) from error
-    if not isinstance(settings, dict) or not isinstance(settings.get("architecture"), str):
-        raise ImindexError(f"{config} names no architecture. Pass a folder that timm saved.")
-    nested = settings.get("pretrained_cfg", settings)
-    data = nested if isinstance(nested, dict) else {}
-    foreign = [key for key in _FOREIGN if settings.get(key) or data.get(key)]
-    if foreign:
-        raise ImindexError(
-            f"{config} has {', '.join(foreign)}: it asks to load the network by code of its own, which imindex never "
-            "runs. Use a network that timm has."
-        )
-    architecture = settings["architecture"]
-    if not re.fullmatch(r"\w+", architecture) or not timm.is_model(architecture):
-        raise ImindexError(f"{config}: {_unknown(architecture)}")
-    file = next((folder / one for one in WEIGHTS if exists(folder / one)), None)
-    if file is None:
-        raise ImindexError(f"{folder} has no weights ({' or '.join(WEIGHTS)}). Check the folder.")
-    own = _published(architecture) if _tags(architecture) else {}
-    stated = {key: data[key] for key in DATA_KEYS if data.get(key) is not None}
-    if not {"mean", "std"} <= stated.keys():
-        raise ImindexError(
-            f"{config} does not say how pictures are prepared (mean and std in pretrained_cfg). Add it, as in the "
-            f"configuration of published weights: {', '.join(_tags(architecture)) or 'none'}."
-        )
-    arguments = _arguments(config, settings.get("model_args") or {})
-    if "input_size" not in stated and "img_size" in arguments:
-        side = arguments["img_size"]
-        stated["input_size"] = [3, *(side if isinstance(side, list) else [side, side])]
-    try:
-        resolved = _data({**{key: own[key] for key in ("input_size",) if key in own}, **stated})
+        data = _data({**size, **found.data})
     except (AssertionError, TypeError, ValueError) as error:
-        raise ImindexError(f"{config} has a preprocessing that cannot be used: {error}.") from error
-    return _Source(model, architecture, "", file, resolved, arguments)
-
-
-def _arguments(config: Path, arguments: object) -> dict[str, Any]:
-    """Check the arguments of a network in an untrusted configuration."""
-    if not isinstance(arguments, dict):
-        raise ImindexError(f"{config}: model_args is not an object. Pass a folder that timm saved.")
-    layers = 0
-    for key, value in arguments.items():
-        if not _ARGUMENT.fullmatch(key) or key in _FORBIDDEN or not _is_plain(value):
-            raise ImindexError(
-                f"{config}: model_args has {key[:40]!r}, which is not an argument of a network with a value that "
-                f"imindex accepts (numbers up to {_MOST}, short texts, lists of them). Remove it."
-            )
-        if re.search(r"depth|layers|blocks|repeat|stages", key):
-            layers += sum(one for one in _flat(value) if isinstance(one, int))
-    if layers > _MOST_LAYERS:
         raise ImindexError(
-            f"{config}: model_args asks for {layers} layers. A network has at most {_MOST_LAYERS}."
-        )
-    if arguments.get("in_chans", 3) != 3:
-        raise ImindexError(f"{config}: the network takes {arguments['in_chans']} channels. Pictures have 3.")
-    return dict(arguments)
-
-
-def _flat(value: object) -> Iterator[object]:
-    if isinstance(value, list):
-        for one in value:
-            yield from _flat(one)
-    else:
-        yield value
-
-
-def _is_plain(value: object, depth: int = 0) -> bool:
-    if isinstance(value, list):
-        return depth < 2 and len(value) <= 64 and all(_is_plain(one, depth + 1) for one in value)
-    if isinstance(value, str):
-        return len(value) <= 60
-    return (
-        value is None or isinstance(value, bool) or (isinstance(value, (int, float)) and abs(value) <= _MOST)
-    )
+            f"{folder} has a preprocessing that cannot be used: {_reason(error)} Correct it."
+        ) from error
+    return _Source(model, found.architecture, "", found.weights, data, found.arguments)
 
 
 # Networks
