@@ -101,7 +101,7 @@ def _is_edge(settings: Mapping[str, Any]) -> Any:
     """Return whether a picture can be resized to an edge before it is cropped to the size."""
     size = settings.get("size")
     sides = size if isinstance(size, (list, tuple)) else [size]
-    least = max((side for side in sides if _is_whole(side)), default=1)
+    least = max((int(side) for side in sides if side is not None and _is_whole(side)), default=1)
 
     def valid(value: Any) -> bool:
         if value is None:

@@ -81,7 +81,9 @@ def read_preprocess(folder: Path, model: str, kind: str = "") -> Preprocess:
         try:
             settings = parse_json(read_text(path), finite=True)
         except (OSError, ValueError) as error:
-            raise ImindexError(f"{path} cannot be read: {error}. Use the file of the published model.") from error
+            raise ImindexError(
+                f"{path} cannot be read: {error}. Use the file of the published model."
+            ) from error
         nested = settings.get("image_processor") if isinstance(settings, Mapping) else None
         if name == FILES[0] and not isinstance(nested, Mapping):
             continue
@@ -118,11 +120,16 @@ def preprocess_of(settings: object, model: str, kind: str = "") -> Preprocess:
     if not isinstance(settings, Mapping):
         raise _refusal(model, "is not a JSON object")
     if "auto_map" in settings:
-        raise _refusal(model, f"brings code of its own (auto_map {_shown(settings['auto_map'])}), which imindex never runs")
+        raise _refusal(
+            model,
+            f"brings code of its own (auto_map {_shown(settings['auto_map'])}), which imindex never runs",
+        )
     kind = _class_name(settings) or kind
     defaults = _CLASSES.get(kind)
     if defaults is None:
-        raise _refusal(model, f"is of the class {_shown(kind)}, and imindex knows {', '.join(sorted(_CLASSES))}")
+        raise _refusal(
+            model, f"is of the class {_shown(kind)}, and imindex knows {', '.join(sorted(_CLASSES))}"
+        )
     steps = {"do_resize": True, "do_rescale": True, "do_normalize": True, "do_center_crop": defaults.crop}
     steps |= {name: value for name, value in settings.items() if name.startswith("do_") and value is not None}
     for name, does in steps.items():
@@ -134,15 +141,22 @@ def preprocess_of(settings: object, model: str, kind: str = "") -> Preprocess:
         raise _refusal(model, "does not resize pictures, and imindex encodes pictures of one size")
     factor = settings.get("rescale_factor", 1 / 255)
     if not steps["do_rescale"] or not _is_number(factor) or not math.isclose(factor, 1 / 255, rel_tol=1e-4):
-        raise _refusal(model, f"scales pixels by {_shown(factor) if steps['do_rescale'] else 'nothing'}, not by 1/255")
+        raise _refusal(
+            model, f"scales pixels by {_shown(factor) if steps['do_rescale'] else 'nothing'}, not by 1/255"
+        )
     mean, std = (
-        (settings.get("image_mean") or defaults.normalize[0], settings.get("image_std") or defaults.normalize[1])
+        (
+            settings.get("image_mean") or defaults.normalize[0],
+            settings.get("image_std") or defaults.normalize[1],
+        )
         if steps["do_normalize"]
         else ((0.0,) * 3, (1.0,) * 3)
     )
     resample = settings.get("resample", defaults.resample)
     if isinstance(resample, bool) or resample not in _RESAMPLE:
-        raise _refusal(model, f"resizes with the filter {_shown(resample)}; imindex has bilinear (2) and bicubic (3)")
+        raise _refusal(
+            model, f"resizes with the filter {_shown(resample)}; imindex has bilinear (2) and bicubic (3)"
+        )
     values: Mapping[str, Any] = {
         **_geometry(settings, defaults, model, kind, crop=steps["do_center_crop"]),
         "mean": mean,
@@ -175,14 +189,22 @@ def _geometry(
     target = _edges(settings.get("crop_size", 224), model, "crop_size", square=True) if crop else edges
     if target[1] is None:
         what = "crop_size" if crop else "size"
-        raise _refusal(model, f"has the {what} {_shown(settings.get(what))}, which gives pictures of different sizes")
+        raise _refusal(
+            model, f"has the {what} {_shown(settings.get(what))}, which gives pictures of different sizes"
+        )
     height, width = edges
     if width is None:
-        return {"size": target, "resize_mode": "shortest", "resize_to": None if target == (height,) * 2 else height}
+        return {
+            "size": target,
+            "resize_mode": "shortest",
+            "resize_to": None if target == (height,) * 2 else height,
+        }
     if target == (height, width):
         return {"size": target, "resize_mode": "squash"}
     if height != width:
-        raise _refusal(model, f"resizes to {height} x {width} and crops, which imindex does with a square only")
+        raise _refusal(
+            model, f"resizes to {height} x {width} and crops, which imindex does with a square only"
+        )
     return {"size": target, "resize_mode": "squash", "resize_to": height}
 
 
@@ -207,7 +229,9 @@ def _edges(size: object, model: str, name: str, *, square: bool) -> tuple[int, i
         given = {key: value for key, value in size.items() if value is not None}
     else:
         given = {"height": size, "width": size} if square else {"shortest_edge": size}
-    if not all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in given.values()):
+    if not all(
+        isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in given.values()
+    ):
         raise _refusal(model, f"has the {name} {_shown(size)}, not whole numbers of pixels")
     if set(given) == {"height", "width"}:
         return given["height"], given["width"]

@@ -1,7 +1,7 @@
 """The back end for transformers: vision towers, and models with an image and a text tower, from local folders.
 
 `FAMILIES` says which output of each type of model is the vector of a picture, and where that is documented. Weights are
-read from safetensors only, and every tensor has to have its place: a pooler that the file does not have would be random.
+read from safetensors only, and every tensor has to have its place: a pooler that the file lacks would be random.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ _CLIP = ("cls", "mean", "pooler", "projection")
 _BIT, _CONVNEXT = "BitImageProcessor", "ConvNextImageProcessor"
 FAMILIES: Mapping[str, Family] = {
     "beit": Family(
-        "BeitModel", "pooler", "Bao et al. 2021, section 2.6, and card of microsoft/beit-base-patch16-224: average pooling",
+        "BeitModel", "pooler", "card of microsoft/beit-base-patch16-224: the mean of the final states of the patches",
         positions="any", processor="BeitImageProcessor", optional_pooler=True,
     ),
     "clip": Family(
@@ -119,7 +119,7 @@ FAMILIES: Mapping[str, Family] = {
         positions="any", processor="DINOv3ViTImageProcessor",
     ),
     "dinov3_vit": Family(
-        "DINOv3ViTModel", "cls", "card of facebook/dinov3-vits16-pretrain-lvd1689m: pooler_output, which is the class token",
+        "DINOv3ViTModel", "cls", "card of facebook/dinov3-vits16-pretrain-lvd1689m: pooler_output, the class token",
         positions="any", processor="DINOv3ViTImageProcessor",
     ),
     "ijepa": Family(
@@ -150,16 +150,19 @@ FAMILIES: Mapping[str, Family] = {
         "ViTModel", "cls", "card of google/vit-base-patch16-224-in21k: the last hidden state of the [CLS] token",
         optional_pooler=True,
     ),
-    "vit_msn": Family("ViTMSNModel", "cls", "Assran et al. 2022, section 4: the class token", poolings=("cls", "mean")),
+    "vit_msn": Family("ViTMSNModel", "cls", "Assran et al. 2022: the class token", poolings=("cls", "mean")),
 }  # fmt: skip
 """By `model_type`. Each is tested against the forward pass of transformers with random weights."""
 REFUSED = {
-    "siglip2": "takes pictures of any aspect ratio as lists of patches (NaFlex), which imindex does not make. Use one of the "
-    "SigLIP 2 models of a fixed resolution, whose model_type is siglip",
+    "siglip2": "takes pictures of any aspect ratio as lists of patches (NaFlex), which imindex does not make. Use one "
+    "of the SigLIP 2 models of a fixed resolution, whose model_type is siglip",
     "timm_wrapper": "is a timm model. Use --model timm:NAME",
 }
 
-_UNUSED = r"(^|\.)(position_ids|relative_position_index|relative_coords_table|attn_mask)$|^((cls_|distillation_)?classifier|lm_head|decoder)\."
+_UNUSED = (
+    r"(^|\.)(position_ids|relative_position_index|relative_coords_table|attn_mask)$|"
+    r"^((cls_|distillation_)?classifier|lm_head|decoder)\."
+)
 """Tensors that make no vector: buffers that older versions stored, and heads of classifiers."""
 _POOLER = r"(^|\.)pooler\."
 _PROJECTION = r"^visual_projection\."
@@ -301,7 +304,9 @@ def _folder(name: str, place: str) -> Path:
     if Path(place).is_dir():
         return Path(os.path.normpath(Path(place).absolute()))
     if not _HUB_NAME.fullmatch(place) or exists(place):
-        raise ImindexError(f"{name}: there is no folder {place}. Give a folder with config.json, or ORG/REPO.")
+        raise ImindexError(
+            f"{name}: there is no folder {place}. Give a folder with config.json, or ORG/REPO."
+        )
     from huggingface_hub import snapshot_download
 
     try:
@@ -393,7 +398,9 @@ def _family(name: str, kind: str, pooling: str | None) -> Family:
             "tokens) or pooler (pooler_output)."
         )
     assert pooling is not None
-    return Family(str(network), pooling, "the user's choice", (pooling,), prefix=0, positions="any", processor="")
+    return Family(
+        str(network), pooling, "the user's choice", (pooling,), prefix=0, positions="any", processor=""
+    )
 
 
 def _unused(family: Family, pooling: str) -> re.Pattern[str]:
@@ -464,8 +471,8 @@ def _network(
     stored = sum(tensor.numel() for tensor in tensors.values())
     if size > stored:
         raise ImindexError(
-            f"{name} lacks weights: its config.json describes {size:,} of them, and the file has {stored:,}. A part that "
-            f"the file does not have would be random.{_choices(family, pooling)}"
+            f"{name} lacks weights: its config.json describes {size:,} of them, and the file has {stored:,}. A "
+            f"part that the file does not have would be random.{_choices(family, pooling)}"
         )
     try:
         made, report = network.from_pretrained(
@@ -485,8 +492,8 @@ def _network(
     if missing or unexpected or report["mismatched_keys"]:
         raise ImindexError(
             f"The weights of {name} do not fit {_network_class(family, pooling)}: {len(missing)} are missing"
-            f"{_some(missing)}, {len(unexpected)} have no place{_some(unexpected)}, {len(report['mismatched_keys'])} have "
-            f"another shape. What is missing would be random.{_choices(family, pooling)}"
+            f"{_some(missing)}, {len(unexpected)} have no place{_some(unexpected)}, {len(report['mismatched_keys'])} "
+            f"have another shape. What is missing would be random.{_choices(family, pooling)}"
         )
     return made.eval()
 
@@ -512,8 +519,8 @@ def _preprocess(name: str, folder: Path, config: Any, family: Family, size: str 
         if family.positions == "flag" and made_for is not None and tuple(made_for) != stated.size:
             height, width = stated.size
             raise ImindexError(
-                f"{name} is made for pictures of {made_for[0]} x {made_for[1]}, and its image processor gives {height} x "
-                f"{width}. Correct preprocessor_config.json, or interpolate its positions: ?size={height}x{width}"
+                f"{name} is made for pictures of {made_for[0]} x {made_for[1]}, and its image processor gives {height} "
+                f"x {width}. Correct preprocessor_config.json, or interpolate its positions: ?size={height}x{width}"
             )
         return stated
     sides = [int(side) if side.isdecimal() else side for side in size.split("x")]
@@ -581,12 +588,14 @@ def _tokenizer(
 
     try:
         with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(folder), trust_remote_code=False, local_files_only=True
+            )
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ImindexError(
-            f"The tokenizer of {name} cannot be loaded: {reason} Copy the tokenizer's files of the published model to its "
-            "folder, or encode pictures only with another ?pooling=."
+            f"The tokenizer of {name} cannot be loaded: {reason} Copy the tokenizer's files of the published model to "
+            "its folder, or encode pictures only with another ?pooling=."
         ) from error
 
     def tokenize(texts: list[str]) -> Mapping[str, torch.Tensor]:
