@@ -820,7 +820,7 @@ class Encoder:
         self._encoder = encoder
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913
         cls,
         model: str = "ViT-B-32",
         pretrained: str | None = None,
@@ -830,6 +830,7 @@ class Encoder:
         batch_size: int | None = None,
         color: str = "srgb",
         truncated: str = "reject",
+        preprocess_from: str | None = None,
     ) -> Encoder:
         """Load an encoder; see `imindex.indexer.encoders.load.load` for the names and settings.
 
@@ -848,6 +849,7 @@ class Encoder:
             batch_size=batch_size,
             color=color,
             truncated=truncated,
+            preprocess_from=preprocess_from,
         )
         return cls(loaded)
 

@@ -183,6 +183,8 @@ class EncoderTable(Table, frozen=True, kw_only=True):
     ----------
     color : {"auto", "srgb", "as-encoded"}
         auto is the setting of an existing index, or else `srgb`.
+    preprocess_from : str
+        Published weights, `TAG` or `MODEL:TAG`, with the preprocessing and activation of weights that do not state it.
     """
 
     model: Given
@@ -190,6 +192,7 @@ class EncoderTable(Table, frozen=True, kw_only=True):
     pretrained: Text = ""
     precision: DType = "auto"
     color: Color = "auto"
+    preprocess_from: Text = ""
 
 
 class CompareTable(Table, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imindex.indexer.core.errors import ImindexError
@@ -53,6 +53,7 @@ def test_a_model_without_options() -> None:
         split_options("m?size=1", ())
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(
     st.text(max_size=12),
     st.dictionaries(
