@@ -299,6 +299,12 @@ def _unstated(
         return _Unstated(recorded, quick_gelu, preprocess_from.preprocess_from)
     if ":" not in name and (beside := _beside(model, str(pretrained), config, chosen)):
         return beside
+    if ":" in name and not chosen:
+        raise ImindexError(
+            f"The configuration of {model} has no preprocess_cfg, so nothing says how pictures are prepared for it. "
+            f'Add "preprocess_cfg": {{"mean": [...], "std": [...]}}, or pass {OPTION} MODEL:TAG with published weights '
+            "that have the same preprocessing, such as ViT-B-32:openai."
+        )
     if chosen:
         named, colon, tag = chosen.rpartition(":")
         chosen = f"{registered_name(named)}{colon}{tag.lower().replace('-', '_')}"  # as open_clip reads names and tags
