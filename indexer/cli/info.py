@@ -144,6 +144,7 @@ def _tables(about: IndexSummary, title: str) -> dict[str, Table]:
         "format": about.format,
         "encoder": f"{encoder['name']}, {encoder['dim']} dimensions",
         "weights": encoder["weights-sha256"],
+        **({"package": str(encoder["package"])} if "package" in encoder else {}),
         **({"preprocessing": f"from {encoder[TAKEN]}"} if TAKEN in encoder else {}),
         "colours": about.rendering,
         "search": describe_search(about.ann),

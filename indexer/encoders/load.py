@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError, NoEncoder
+from imindex.indexer.core.package import is_package
 from imindex.indexer.core.preprocess_bounds import COLORS, REJECT, SRGB, TRUNCATED
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
@@ -18,9 +20,11 @@ from imindex.indexer.encoders.published import OPTION
 from imindex.indexer.encoders.registry import (
     DEFAULT_MODEL,
     backend,
+    failed,
     knows,
     name_for,
     name_of,
+    plugin_of,
     require_same,
     takes_preprocess_from,
 )
@@ -48,8 +52,8 @@ def load(  # noqa: PLR0913
     Parameters
     ----------
     model : str
-        `NAME` or `NAME:MODEL`, where NAME is a back end of `imindex.indexer.encoders.registry.BACKENDS`. Everything
-        else names an open_clip model, see `imindex.indexer.encoders.open_clip.load`.
+        `NAME` or `NAME:MODEL`, where NAME is a back end of `imindex.indexer.encoders.registry.BACKENDS` or of another
+        package. Everything else names an open_clip model, see `imindex.indexer.encoders.open_clip.load`.
     pretrained : str, optional
         The weights, where the model does not bring them: a tag of the back end, or a file.
     device : str
@@ -124,15 +128,17 @@ def _load(
             raise ImindexError(
                 f"The back end {name} takes no {OPTION}: its models say how pictures are prepared. Drop it."
             )
-    with no_foreign_code(model):
-        encoder = module.load(
-            model,
-            pretrained,
-            devices=devices,
-            precision=precision,
-            batch_size=batch_size,
-            **options,
-        )
+    try:
+        with no_foreign_code(model):
+            encoder = module.load(
+                model, pretrained, devices=devices, precision=precision, batch_size=batch_size, **options
+            )
+    except ImindexError:
+        raise
+    except Exception as error:
+        if known := failed(name, error):
+            raise known from error
+        raise
     if encoder is None:
         raise ImindexError(f"The back end {name} returned no encoder. Let its load return one.")
     if name_of(encoder.info) != name:
@@ -146,6 +152,8 @@ def _load(
         raise ImindexError(
             f"The configuration of {model} has a number that is not finite, which an index cannot record. Correct it."
         ) from error
+    if (other := plugin_of(name)) and is_package(other.package):
+        encoder.info = replace(encoder.info, package=other.package)
     if requested not in ("auto", encoder.info.precision):
         raise ImindexError(
             f"The encoder {model} computes at {encoder.info.precision}, not {requested}. Drop precision (--precision)."
@@ -192,7 +200,7 @@ def load_as(
     ImindexError
         The encoder cannot be found, it is not the one that made the index, or it is not trusted.
     """
-    backend(name_of(info))  # an unknown back end is refused before its model's name is tried
+    backend(name_of(info), info.package)  # an unknown back end is refused before its model's name is tried
     name = model or info.model
     weights = pretrained or (None if model else info.pretrained or None)
     trusted = model is not None if trust is None else trust
