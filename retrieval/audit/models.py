@@ -186,16 +186,14 @@ class Encoders:
         Raises
         ------
         ImindexError
-            The encoder cannot be loaded, or has no text side.
+            The encoder cannot be loaded.
         """
-        from imindex.indexer.encoders.base import require_text_side
         from imindex.indexer.encoders.load import load
 
         run = self._run
         where = encoder_arguments(run.plan, spec)
         where["precision"] = encoding_precision(run, where["precision"])
         encoder = load(**where, device=encoding_device(run), batch_size=encoding_batch(run))
-        require_text_side(encoder)
         if encoder.device.type == "cpu":
             self._loaded[spec.name] = encoder
 

@@ -26,7 +26,9 @@ from imindex.stats.validity import GapCollector
 
 
 class TextEncoder(Protocol):
-    """The text side of an encoder."""
+    """The text side of an encoder; `has_text` tells whether there is one."""
+
+    has_text: bool
 
     @property
     def dim(self) -> int:
@@ -50,6 +52,14 @@ class Texts:
     def __init__(self, load: Callable[[], TextEncoder]):
         self._load = functools.cache(load)
         self._vectors: dict[tuple[str, ...], Float16] = {}
+        self._known: bool | None = None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the encoder encodes texts; loads it unless that is known."""
+        if self._known is None:
+            self._known = self._load().has_text
+        return self._known
 
     @property
     def dim(self) -> int:
@@ -64,8 +74,9 @@ class Texts:
         return self._vectors[key]
 
     def encode_with(self, encoder: TextEncoder, lists: Iterable[Sequence[str]]) -> None:
-        """Encode lists of texts with an encoder that is already loaded. It is not kept."""
-        for texts in lists:
+        """Encode lists of texts with an encoder that is already loaded, if it has a text side. It is not kept."""
+        self._known = encoder.has_text
+        for texts in lists if encoder.has_text else ():
             self._vectors[tuple(texts)] = encoder.encode_texts(texts)
 
 

@@ -142,6 +142,7 @@ from imindex.retrieval.results.report import (
     ReportArtist,
     ReportResult,
     Summary,
+    WorksClassification,
 )
 from imindex.retrieval.results.tables import (
     Row,
@@ -248,6 +249,7 @@ __all__ = [
     "SideFindings",
     "SideReleaseFindings",
     "Summary",
+    "WorksClassification",
     "Time",
     "Verdict",
     "WorkRecord",

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Number, P, Result, Share
-from imindex.retrieval.results.classification import LabelCurve
+from imindex.retrieval.results.classification import ClassifiedArtist, LabelCurve
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import ErrorRates, Exchangeability
 from imindex.retrieval.results.pictures import Copies, Neighbours
@@ -322,6 +322,52 @@ class AsPaper(Result, kw_only=True, frozen=True):
     artists: tuple[AsPaperArtist, ...]
 
 
+class WorksClassification(Result, kw_only=True, frozen=True):
+    """Classification of the imitations by the artists' works, by an encoder without a text side.
+
+    Each imitation is compared with the prototype of each artist (the mean of the works), and not with names. These are
+    other figures than those of a classification by name, and the two are not comparable.
+
+    Attributes
+    ----------
+    method : str
+        Description of the method.
+    n_classified : int
+    n_labels : int
+        Number of candidates: artists with works.
+    n_unscored : int
+        Number of imitations whose artist has no works; they count as wrong.
+    accuracy, accuracy_low, accuracy_high : float or None
+        Mean over artists of the share of imitations that are nearest to the artist's prototype, and its interval.
+    accuracy_chance : float or None
+        Expected accuracy of guessing.
+    accuracy_top5, accuracy_top5_chance : float or None
+        Share with the artist among the five nearest prototypes, and its expected value for guessing.
+    p_accuracy : float or None
+        p-value of the accuracy under random assignment of sets to artists.
+    artists : tuple of ClassifiedArtist
+        One per artist of the plan, in its order; in `p_named` and `placebo_share`, named means nearest to the prototype.
+    confusion : Confusion
+    label_curve : LabelCurve or None
+        Accuracy with fewer candidate artists.
+    """
+
+    method: str
+    n_classified: Count
+    n_labels: Count
+    n_unscored: Count
+    accuracy: Share
+    accuracy_low: Share
+    accuracy_high: Share
+    accuracy_chance: Share
+    accuracy_top5: Share
+    accuracy_top5_chance: Share
+    p_accuracy: P
+    artists: tuple[ClassifiedArtist, ...]
+    confusion: Confusion
+    label_curve: LabelCurve | None
+
+
 class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     """Results for one release and one encoder.
 
@@ -346,6 +392,9 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
         How often the tests of this release call a placebo name.
     as_paper : AsPaper or None
         Present if the plan, or the command, asks for the tests of the paper.
+    by_works : WorksClassification or None
+        Present if the encoder has no text side. All figures by name are then null, and no picture counts as classified
+        in `summary`.
     """
 
     release: str
@@ -360,6 +409,7 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     notes: tuple[str, ...] = ()
     error_rates: ErrorRates | None = None
     as_paper: AsPaper | None = None
+    by_works: WorksClassification | None = None
 
 
 class AgreementArtist(Result, kw_only=True, frozen=True):
