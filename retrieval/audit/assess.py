@@ -198,7 +198,6 @@ class _Study:
                 testing=testing,
                 texts=self._texts,
                 prepared=self._prepared.pop(release.name),
-                by_name=self._texts.has_text,
                 margin=plan.margin,
                 **self._how,
             )

@@ -23,7 +23,7 @@ from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, roots_of
 from imindex.retrieval.audit.made import Made
-from imindex.retrieval.audit.models import Encoders, check_models, make
+from imindex.retrieval.audit.models import BY_WORKS, Encoders, check_models, make
 from imindex.retrieval.audit.on_cluster import encoders_of, on_cluster
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import drawing_of, register
@@ -158,6 +158,8 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
         with Index(path) as index:
             require_intact(index)
         built = Built(path, texts_of(run, encoder, path))
+        if lazy.loaded and not lazy.get().has_text:
+            run.show.note(f"{encoder.name} has no text side: its pictures are {BY_WORKS}.")
         if lazy.loaded:
             with Index(path) as index:
                 lists = label_texts(index.artists, run.plan.tests.labels, run.plan.label_templates)

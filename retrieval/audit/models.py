@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from imindex.indexer.generate.generate import ModelSettings
     from imindex.retrieval.audit.run import Run
 
+BY_WORKS = "classified by the artists' works, not by their names"
+"""What an audit does with the pictures of an encoder without a text side."""
+
 
 def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
     """Return the arguments that load an encoder: with paths relative to the plan."""

@@ -26,9 +26,11 @@ from imindex.stats.validity import GapCollector
 
 
 class TextEncoder(Protocol):
-    """The text side of an encoder; `has_text` tells whether there is one."""
+    """The text side of an encoder."""
 
-    has_text: bool
+    @property
+    def has_text(self) -> bool:
+        """Whether there is one; without it, `encode_texts` raises."""
 
     @property
     def dim(self) -> int:

@@ -16,7 +16,10 @@ ASSUMES = (
     "The checkpoint and labels of the paper are not public, so this is a reconstruction.",
 )
 
-NO_NAMES = "This encoder has no text side, so there is no classification by name, and no accuracy, confidence or p of the naming."
+NO_NAMES = (
+    "This encoder has no text side, so there is no classification by name: accuracy, confidence and p of the naming "
+    "are missing."
+)
 
 
 def as_paper(rows: tuple[ReportArtist, ...], result: AuditResult, level: float) -> AsPaper:

@@ -202,7 +202,7 @@ def _main(summary: Summary, by_works: bool) -> str:
     effect, open_ = found.get(Finding.NAME_EFFECT, 0), found.get(Finding.SPECIFICITY_NOT_TESTABLE, 0)
     nearer, by_work = found.get(Finding.NEARER, 0), found.get(Finding.BY_WORK, 0)
     if not summary.n_ranked and summary.n_classified:
-        what = "nearest to that artist's works" if by_works else "recognised as that artist's"
+        what = "nearest to the mean of that artist's works" if by_works else "recognised as that artist's"
         return f"On average over {whom}, {percent(summary.accuracy, 1)} of the pictures made for an artist are {what}."
     if summary.level is None:
         return f"Nothing was tested for {whom}."
@@ -293,11 +293,8 @@ def _averages(summary: Summary, by_works: bool, agreement: Agreement | None) -> 
     if summary.accuracy is not None:
         inside = [_interval(percent_span(summary.accuracy_low, summary.accuracy_high, 1), summary)]
         inside.append(f"guessing gives {percent(summary.accuracy_chance, 1)}")
-        what = (
-            "nearest to that artist's works, by works and not by name"
-            if by_works
-            else "recognised as that artist's"
-        )
+        by_mean = "nearest to the mean of that artist's works, by an encoder that reads no names"
+        what = by_mean if by_works else "recognised as that artist's"
         parts.append(
             f"{percent(summary.accuracy, 1)} of an artist's pictures are {what} "
             f"({'; '.join(text for text in inside if text)})"

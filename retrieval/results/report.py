@@ -346,7 +346,8 @@ class WorksClassification(Result, kw_only=True, frozen=True):
     p_accuracy : float or None
         p-value of the accuracy under random assignment of sets to artists.
     artists : tuple of ClassifiedArtist
-        One per artist of the plan, in its order; in `p_named` and `placebo_share`, named means nearest to the prototype.
+        One per artist of the plan, in its order. In `p_named` and `placebo_share`, a picture counts as named if it is
+        nearest to the artist's prototype.
     confusion : Confusion
     label_curve : LabelCurve or None
         Accuracy with fewer candidate artists.

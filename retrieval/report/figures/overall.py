@@ -205,7 +205,7 @@ def confusion(
     first_generic = len(columns) - table.n_generic
     drawing = Drawing(left + cell * len(columns) + gap + 40, top + cell * len(order) + 8)
     letters = {"style": f"font-size:{size:.1f}px"}
-    verb = "given to" if by_works else "named"
+    verb = "given to" if by_works else "named as"
 
     def x(number: int) -> float:
         return left + number * cell + (gap if number >= first_generic else 0.0)
@@ -232,8 +232,8 @@ def confusion(
         total = max(sum(counts), 1)
         for number, column in enumerate(columns):
             if counts[column] or number == line:
-                pair = (name, table.columns[column])
-                _cell(drawing, x(number), y, cell, counts[column], total, pair, verb)
+                named = (name, table.columns[column], verb)
+                _cell(drawing, x(number), y, cell, counts[column], total, named)
     title = (
         "Artists whose works are nearest to each artist’s pictures"
         if by_works
@@ -244,10 +244,10 @@ def confusion(
 
 
 def _cell(
-    drawing: Drawing, x: float, y: float, size: float, n: int, total: int, names: tuple[str, str], verb: str
+    drawing: Drawing, x: float, y: float, size: float, n: int, total: int, names: tuple[str, str, str]
 ) -> None:
     share = n / total
-    tooltip = f"{shown(names[0])} {'named as' if verb == 'named' else verb} {shown(names[1])}: {n} of {total}"
+    tooltip = f"{shown(names[0])} {names[2]} {shown(names[1])}: {n} of {total}"
     drawing.add(
         "rect", tag("title", escape(tooltip)), x=x + 0.5, y=y + 0.5, width=size - 1, height=size - 1,
         class_="cell own" if names[0] == names[1] else "cell",
@@ -271,10 +271,10 @@ def _confusion_reading(table: Confusion, n_rows: int, verb: str) -> str:
     right = sum(counts[row] for row, counts in enumerate(table.counts))
     generic = sum(sum(counts[len(counts) - table.n_generic :]) for counts in table.counts if table.n_generic)
     reading = f"{right} of {count(total, 'imitation')} are on the diagonal, "
-    reading += f"{'named as' if verb == 'named' else verb} the artist asked for"
+    reading += f"{verb} the artist asked for"
     if generic:
         reading += f"; {generic} are nearest to a generic label"
     if pairs:
-        n, row, column = pairs[0]
-        reading += f"; most often {shorten(shown(row), 40)} was {verb} {shorten(shown(column), 40)} ({-n})"
+        n, (row, column) = pairs[0][0], (shorten(shown(name), 40) for name in pairs[0][1:])
+        reading += f"; most often {row} was {verb.removesuffix(' as')} {column} ({-n})"
     return f"{reading}."
