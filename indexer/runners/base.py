@@ -128,7 +128,7 @@ class Runner(Protocol):
         """
 
     def encode(self, pictures: Sequence[DecodedPicture]) -> Encoding:
-        """Begin to encode a batch: pictures that `reads` yielded, in one call of `Encoder.encode_images`."""
+        """Begin to encode a batch: pictures that `reads` yielded, in one call of `encode_padded`."""
 
     @property
     def allow_mixed(self) -> bool:

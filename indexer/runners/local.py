@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.encoders.lazy import LazyEncoder
+from imindex.indexer.encoders.padding import encode_padded
 from imindex.indexer.runners.base import DecodedPicture, Encoding, Read, Runner, Sources
 from imindex.indexer.runners.reader import read_all
 
@@ -80,7 +81,7 @@ class LocalRunner(Runner):
         if encoder.takes_all_processors:
             self._may_decode.clear()
         try:
-            return Encoded(encoder.encode_images(pixels))
+            return Encoded(encode_padded(encoder, pixels, self._encoder.batch_size))
         finally:
             self._may_decode.set()
 

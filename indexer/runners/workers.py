@@ -28,6 +28,7 @@ from imindex.indexer.core.provenance import program
 from imindex.indexer.core.schema import EncoderInfo, Stamp
 from imindex.indexer.decode.limits import Limits
 from imindex.indexer.decode.pool import Decoders
+from imindex.indexer.encoders.padding import encode_padded, padded_length
 from imindex.indexer.runners.reader import decode, read_one
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.urls import IN_FLIGHT
@@ -304,14 +305,14 @@ class EncodeWorker(Worker):
             pictures = np.stack([chunks[chunk][row] for chunk, row in rows])
             pixels = torch.from_numpy(np.ascontiguousarray(pictures))
             assert self._encoder is not None
-            return encode_whole(self._encoder, pixels)
+            return encode_whole(self._encoder, pixels, self._batch_size)
         except ImindexError as error:
             return Failure(str(error), fatal=True)
         except Exception as error:
             return Failure(_told(error))
 
 
-def encode_whole(encoder: Encoder, pixels: Any) -> npt.NDArray[np.float16]:
+def encode_whole(encoder: Encoder, pixels: Any, batch_size: int) -> npt.NDArray[np.float16]:
     """Encode a batch, and refuse an encoder that had to halve it: parts of a batch may get other bits than the whole.
 
     Raises
@@ -320,8 +321,8 @@ def encode_whole(encoder: Encoder, pixels: Any) -> npt.NDArray[np.float16]:
         The batch does not fit into the memory of the device.
     """
     before = encoder.batch_size
-    vectors = encoder.encode_images(pixels)
-    if encoder.batch_size < min(before, len(pixels)):
+    vectors = encode_padded(encoder, pixels, batch_size)
+    if encoder.batch_size < min(before, padded_length(len(pixels), batch_size)):
         raise ImindexError(
             f"{encoder.device} has not enough memory for a batch of {len(pixels)} pictures under "
             f"{encoder.info.name()}. Smaller batches would change the last bits of some vectors, so the build stops; "
@@ -339,15 +340,19 @@ def encoder_digest(info: EncoderInfo) -> str:
 
 
 def encoding_probe(encoder: Encoder, batch_size: int) -> str:
-    """Return the SHA-256 of the vectors of fixed pixels, in a batch of the build's size."""
+    """Return the SHA-256 of the vectors of fixed pixels, in a batch of the build's size and in a smaller one."""
     import torch
 
     height, width = encoder.preprocess.size
     pixels = np.random.Generator(np.random.PCG64(20)).integers(
         0, 256, (batch_size, 3, height, width), np.uint8
     )
-    vectors = encode_whole(encoder, torch.from_numpy(pixels))
-    return hashlib.sha256(np.ascontiguousarray(vectors, dtype="<f2").tobytes()).hexdigest()
+    pictures = torch.from_numpy(pixels)
+    digest = hashlib.sha256()
+    for some in (pictures, pictures[:1]):  # a full batch, and the smallest that is filled up
+        vectors = encode_whole(encoder, some, batch_size)
+        digest.update(np.ascontiguousarray(vectors, dtype="<f2").tobytes())
+    return digest.hexdigest()
 
 
 def probe_pictures() -> tuple[bytes, ...]:

@@ -126,6 +126,7 @@ def plain_lines(total: int, what: str, *, interval: float | None = None) -> Iter
         yield line.advance
     finally:
         ended.set()
+        thread.join(1.0)  # so that no line follows the end
 
 
 class Line:

@@ -234,7 +234,7 @@ def test_a_pytorch_model_without_a_text_side() -> None:
         (lambda n: np.full((n, 32), 2, np.float16), r"vector of norm 11\.31 for picture 0 of 2"),
         (lambda n: np.zeros((n, 32), np.float16), "vector of norm 0 for picture 0 of 2"),
         (lambda n: np.eye(32)[:n], r"returned float64 of shape \(2, 32\) for 2 pictures"),
-        (lambda n: np.eye(4, dtype=np.float16)[:n], r"returned float16 of shape \(2, 4\)"),
+        (lambda n: np.ones((n, 4), np.float16), r"returned float16 of shape \(2, 4\)"),
         (lambda n: torch.eye(32)[:n], "returned Tensor for 2 pictures"),
     ],
 )

@@ -29,7 +29,7 @@ class Counting(LazyEncoder):
         return self
 
     def encode_images(self, pixels: torch.Tensor) -> np.ndarray:
-        self.count += len(pixels)
+        self.count += int(pixels.flatten(1).any(1).sum())  # a batch is filled up with black pictures
         return self._real.encode_images(pixels)
 
 

@@ -17,6 +17,7 @@ import torch
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.lazy import LazyEncoder
+from imindex.indexer.encoders.padding import encode_padded
 from imindex.indexer.runners.base import Sources
 from imindex.indexer.runners.dispatch import Engine, PixelsLost, Reference, Seat, WorkerLost
 from imindex.indexer.runners.workers import DECODE, ENCODE, DecodeWorker, Description, Entry, Failure, Outcome
@@ -212,7 +213,7 @@ class FakeEngine(Engine):
                 pending.error = "pixels"
                 return
             pixels = np.stack([chunks[chunk].pixels[row] for chunk, row in rows])
-            vectors = self.encoder.encode_images(torch.from_numpy(pixels))
+            vectors = encode_padded(self.encoder, torch.from_numpy(pixels), self.encoder.batch_size)
             pending.result = -vectors if worker.odd else vectors
         else:
             pending.result = True
