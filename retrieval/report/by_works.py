@@ -15,7 +15,6 @@ def shown_by_works(result: ReportResult) -> ReportResult:
     found = result.by_works
     if found is None:
         return result
-    adjust = result.summary.adjust or "holm"
     rows = tuple(
         replace(
             row,
@@ -24,9 +23,9 @@ def shown_by_works(result: ReportResult) -> ReportResult:
             top1_high=own.top1_high,
             top5=own.top5,
             p_named=own.p_named,
-            p_named_adjusted=own.p_named_adjusted(adjust),
+            p_named_adjusted=own.p_named_adjusted,
             placebo_share=own.placebo_share,
-            confused_with=own.confused_with if own.n else None,
+            confused_with=own.confused_with,
             top1_by_works=None,
         )
         for row, own in zip(result.artists, found.artists, strict=True)

@@ -24,6 +24,7 @@ from imindex.retrieval.results import (
     ReportArtist,
     ReportResult,
     Summary,
+    WorksArtist,
     WorksClassification,
 )
 from imindex.stats.multiple import adjust as adjusted_p
@@ -65,11 +66,13 @@ def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bo
         notes=evidence.notes if evidence else (),
         error_rates=evidence.error_rates if evidence else None,
         as_paper=as_paper(rows, result, evidence.level if evidence else 0.05) if with_paper else None,
-        by_works=_by_works(result.by_works, artists) if result.by_works and not named else None,
+        by_works=_by_works(result.by_works, artists, evidence.adjust if evidence else "holm")
+        if result.by_works and not named
+        else None,
     )
 
 
-def _by_works(found: Classification, artists: Sequence[str]) -> WorksClassification:
+def _by_works(found: Classification, artists: Sequence[str], adjust: Adjust) -> WorksClassification:
     method = found.methods[0]
     evidence = method.evidence
     return WorksClassification(
@@ -84,9 +87,28 @@ def _by_works(found: Classification, artists: Sequence[str]) -> WorksClassificat
         accuracy_top5=method.macro_top5,
         accuracy_top5_chance=method.macro_chance_top5,
         p_accuracy=evidence.p_assignment if evidence else None,
-        artists=tuple(_find(method.artists, artist) or _not_classified(artist) for artist in artists),
+        artists=tuple(
+            _given_by_works(_find(method.artists, artist) or _not_classified(artist), adjust)
+            for artist in artists
+        ),
         confusion=_confusion(method, artists),
         label_curve=evidence.by_label_count if evidence else None,
+    )
+
+
+def _given_by_works(found: ClassifiedArtist, adjust: Adjust) -> WorksArtist:
+    return WorksArtist(
+        artist=found.artist,
+        n=found.n,
+        top1=found.top1,
+        top1_low=found.top1_low,
+        top1_high=found.top1_high,
+        top5=found.top5,
+        p_named=found.p_named,
+        p_named_adjusted=found.p_named_adjusted(adjust),
+        placebo_share=found.placebo_share,
+        p_chance_if_independent=found.p_chance_if_independent,
+        confused_with=found.confused_with if found.n else None,
     )
 
 

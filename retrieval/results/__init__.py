@@ -142,6 +142,7 @@ from imindex.retrieval.results.report import (
     ReportArtist,
     ReportResult,
     Summary,
+    WorksArtist,
     WorksClassification,
 )
 from imindex.retrieval.results.tables import (
@@ -252,6 +253,7 @@ __all__ = [
     "Time",
     "Verdict",
     "WorkRecord",
+    "WorksArtist",
     "WorksClassification",
     "draw_with",
     "fields_of",

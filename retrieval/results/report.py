@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Number, P, Result, Share
-from imindex.retrieval.results.classification import ClassifiedArtist, LabelCurve
+from imindex.retrieval.results.classification import LabelCurve
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import ErrorRates, Exchangeability
 from imindex.retrieval.results.pictures import Copies, Neighbours
@@ -322,6 +322,43 @@ class AsPaper(Result, kw_only=True, frozen=True):
     artists: tuple[AsPaperArtist, ...]
 
 
+class WorksArtist(Result, kw_only=True, frozen=True):
+    """One artist in a classification by works. A picture is given to the artist whose prototype is nearest to it.
+
+    Attributes
+    ----------
+    artist : str
+    n : int
+        Number of imitations classified.
+    top1, top1_low, top1_high : float or None
+        Share of the imitations that are given to the artist, and its interval.
+    top5 : float or None
+        Share with the artist among the five nearest.
+    p_named : float or None
+        p-value of the test whether more of the imitations are given to the artist than of the placebo sets.
+    p_named_adjusted : float or None
+        p_named after correction over the artists.
+    placebo_share : float or None
+        Share of the placebo names' pictures that are given to this artist: the bias of the prototype.
+    p_chance_if_independent : float or None
+        p-value of the accuracy against guessing, if pictures were independent.
+    confused_with : str or None
+        The other artist to whom the imitations are most often given; empty if there is none.
+    """
+
+    artist: str
+    n: Count
+    top1: Share = None
+    top1_low: Share = None
+    top1_high: Share = None
+    top5: Share = None
+    p_named: P = None
+    p_named_adjusted: P = None
+    placebo_share: Share = None
+    p_chance_if_independent: P = None
+    confused_with: str | None = None
+
+
 class WorksClassification(Result, kw_only=True, frozen=True):
     """Classification of the imitations by the artists' works, by an encoder without a text side.
 
@@ -345,9 +382,8 @@ class WorksClassification(Result, kw_only=True, frozen=True):
         Share with the artist among the five nearest prototypes, and its expected value for guessing.
     p_accuracy : float or None
         p-value of the accuracy under random assignment of sets to artists.
-    artists : tuple of ClassifiedArtist
-        One per artist of the plan, in its order. In `p_named` and `placebo_share`, a picture counts as named if it is
-        nearest to the artist's prototype.
+    artists : tuple of WorksArtist
+        One per artist of the plan, in its order.
     confusion : Confusion
     label_curve : LabelCurve or None
         Accuracy with fewer candidate artists.
@@ -364,7 +400,7 @@ class WorksClassification(Result, kw_only=True, frozen=True):
     accuracy_top5: Share
     accuracy_top5_chance: Share
     p_accuracy: P
-    artists: tuple[ClassifiedArtist, ...]
+    artists: tuple[WorksArtist, ...]
     confusion: Confusion
     label_curve: LabelCurve | None
 
