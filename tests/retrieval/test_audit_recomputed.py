@@ -206,7 +206,7 @@ MIXED_GATE = (
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory, tiny_model: str, pictures_only: str) -> Audited:
-    """Two releases, and two encoders of which the first has no text side. Cy has no imitations in the first."""
+    """Two releases, and two encoders of which the first has no text side."""
     root = tmp_path_factory.mktemp("mixed")
     draw_works(root, dict.fromkeys(("Ada", "Bo", "Cy", "Fay"), 6))
     placebos = PLACEBOS[:9]
@@ -215,10 +215,10 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, tiny_model: str, pictures_on
         return f"prompt {k // 2} by {name}", k
 
     tested = ["Ada", "Bo", "Cy"]
-    some = ["Ada", "Bo", *placebos]
-    write(root, "one", draw_release(root, "one", {"Bo": "Cy"}, prompt, some, 10_000))
+    names = [*tested, *placebos]
+    write(root, "one", draw_release(root, "one", {"Bo": "Cy"}, prompt, names, 10_000))
     knows = {"Ada": "Ada", "Bo": "Ada", "placebo 0": "Ada"}
-    write(root, "two", draw_release(root, "two", knows, prompt, [*some, "Cy"], 3_000_000))
+    write(root, "two", draw_release(root, "two", knows, prompt, names, 3_000_000))
     models = {"style": f"{pictures_only}:3", "tiny": Path(tiny_model.removeprefix("local-dir:"))}
     return audited(
         root, models, {"one": placebos, "two": placebos}, tested, tests='level = 0.4\nadjust = "bh"',

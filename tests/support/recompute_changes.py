@@ -110,6 +110,10 @@ def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequenc
             here.at(row["artist"]).same(f"p_auc_{method}", row[f"p_auc_{method}"], p)
     for figure in ("auc", "accuracy"):
         table = np.array([[row[f"{figure}_{s}"] for s in ("base", "new")] for row in said["artists"]])
+        if figure == "accuracy" and sides[0].seen.model is None:
+            nothing = {key: value for key, value in said["figures"][figure].items() if value not in (None, 0)}
+            here.same(f"figures.{figure}", nothing, {})
+            continue
         _overall(here.at(f"figures.{figure}"), said["figures"][figure], table, tests)
     _beyond(here.at("figures.auc"), said["figures"]["auc"], changes, usable, sides, tests)
     for key in ("p", "placebo_change", "beyond", "beyond_low", "beyond_high"):
@@ -541,6 +545,8 @@ def _beyond(
         parts[2], dfs[2] = max(0.0, extra * n_labels / (n_labels - 1)), n_labels - 1.0
     total = sum(parts)
     df = max(min(dfs), total**2 / sum(part**2 / df for part, df in zip(parts, dfs, strict=True)))
+    if min(dfs) < 4:  # fewer than five artists, names or prompts: the smallest degrees of freedom
+        df = min(dfs)
     half = stats.t.ppf((1 + tests["confidence_level"]) / 2, df) * math.sqrt(total)
     here.same("beyond_low", said["beyond_low"], max(-1.0, beyond - half))
     here.same("beyond_high", said["beyond_high"], min(1.0, beyond + half))
