@@ -155,7 +155,9 @@ class _Study:
             who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
             # By works first, because it frees a table of scores of the walk.
             by_works = classify_release(index, release.name, **who, by="works", observed=observed)
-            named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
+            named = None
+            if self._texts.has_text:
+                named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
             matching = match_release(index, release.name, testing=testing, observed=observed)
             shown = gallery(index, release.name, plan.tested, observed=observed)
             placebos, rate = self._inputs.placebos[release.name], self._copies_rate

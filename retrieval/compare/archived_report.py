@@ -82,6 +82,12 @@ class ArchivedCheck(_Archived, frozen=True, kw_only=True):
         )  # fmt: skip
 
 
+class ArchivedByWorks(_Archived, frozen=True, kw_only=True):
+    """A classification by works, which a result has if its encoder has no text side."""
+
+    accuracy: Share = None
+
+
 class ArchivedResult(_Archived, frozen=True, kw_only=True):
     """Results for one release and one encoder."""
 
@@ -91,6 +97,7 @@ class ArchivedResult(_Archived, frozen=True, kw_only=True):
     summary: ArchivedSummary | None = None
     copies: ArchivedCopies | tuple[ArchivedPair, ...] | None = None
     exchangeability: tuple[ArchivedCheck, ...] = ()
+    by_works: ArchivedByWorks | None = None
 
     @property
     def findings(self) -> dict[str, Finding]:

@@ -30,6 +30,7 @@ from imindex.retrieval.compare.overall import (
     resolution_of,
 )
 from imindex.retrieval.compare.placebo_changes import Asked, PlaceboChanges, Sums, placebo_changes
+from imindex.retrieval.compare.reports import NO_NAMES
 from imindex.retrieval.compare.reports import compare_reports as compare_reports
 from imindex.retrieval.compare.sets import ReleaseSet, SetComparison, compare_sets
 from imindex.retrieval.evidence.classify_release import (
@@ -158,7 +159,7 @@ def compare(  # noqa: PLR0913
     alternative : {"two-sided", "less", "greater"}
         "greater": the new release imitates more.
     by_name : bool
-        Also compare the accuracy of classification by the text of the artist's name.
+        Also compare the accuracy of classification by the text of the artist's name, if the encoder has a text side.
     labels, templates : sequence of str
         As in `imindex.retrieval.evidence.classify_release.classify_release`.
     texts : TextEncoder, optional
@@ -183,9 +184,11 @@ def compare(  # noqa: PLR0913
     findings = (found[0].findings, found[1].findings)
     sides, artists, notes = prepared.sides, prepared.artists, list(prepared.notes)
     rights: list[Right | None] = [None, None]
-    if by_name:
-        if texts is None:
-            texts = Texts(functools.partial(load_encoder, sides[0].encoder, encoder or {}))
+    if by_name and texts is None:
+        texts = Texts(functools.partial(load_encoder, sides[0].encoder, encoder or {}))
+    if texts is not None and not texts.has_text:
+        notes.append(NO_NAMES)
+    elif texts is not None:
         rights, naming_notes = _named(sides, texts, labels, templates)
         notes += naming_notes
     else:

@@ -194,6 +194,7 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
     notes: list[str] = []
     if reports:
         encoder = common_encoder(reports[0], reports[-1], options["encoder"])
+        notes += _one_report_only(reports[0], reports[-1], encoder)
         options = {**options, **_planned(sources, options, passed, notes)}
     elif options["encoder"]:
         raise ImindexError(
@@ -230,6 +231,18 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
         pair = (sides[0], sides[1])
     copies = tuple(_copies(source, encoder) for source in sources)
     return Question(pair, sources, options, testing, encoder, (copies[0], copies[1]), notes, judged_otherwise)
+
+
+def _one_report_only(base: ArchivedReport, new: ArchivedReport, encoder: str) -> list[str]:
+    """Say which encoders cannot be compared, because one report lacks them."""
+    names = [[one.name for one in report.encoders] for report in (base, new)]
+    pairs = (("BASE", names[0], names[1]), ("NEW", names[1], names[0]))
+    alone = [
+        f"{', '.join(lacking)} only in {whose}"
+        for whose, own, other in pairs
+        if (lacking := [name for name in own if name not in other])
+    ]
+    return [f"Compared by {encoder} alone: there is {' and '.join(alone)}."] if alone else []
 
 
 def _planned(

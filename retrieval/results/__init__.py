@@ -142,6 +142,8 @@ from imindex.retrieval.results.report import (
     ReportArtist,
     ReportResult,
     Summary,
+    WorksArtist,
+    WorksClassification,
 )
 from imindex.retrieval.results.tables import (
     Row,
@@ -251,6 +253,8 @@ __all__ = [
     "Time",
     "Verdict",
     "WorkRecord",
+    "WorksArtist",
+    "WorksClassification",
     "draw_with",
     "fields_of",
     "from_dict",
