@@ -143,6 +143,8 @@ class Plan:
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
             (values["tests"], "as_paper", Tests().as_paper),
+            (values["tests"], "csls", Tests().csls),
+            (values["tests"], "whiten", Tests().whiten),
             *((encoder, "color", "auto") for encoder in values["encoders"]),
         ):
             if table[key] == default or not (table[key] or default):

@@ -149,6 +149,7 @@ from imindex.retrieval.results.tables import (
 )
 from imindex.retrieval.results.testing import (
     HowTested,
+    WhitenedBy,
 )
 
 __all__ = [
@@ -250,6 +251,7 @@ __all__ = [
     "Summary",
     "Time",
     "Verdict",
+    "WhitenedBy",
     "WorkRecord",
     "draw_with",
     "fields_of",
