@@ -128,8 +128,8 @@ def learn(works: npt.ArrayLike, work_artist: npt.ArrayLike) -> Whitening:
     S is shrunken to (1 - w) S + w tr(S)/d I with the weight of Ledoit & Wolf (2004,
     doi:10.1016/S0047-259X(03)00096-4), the artist being the unit that is sampled: w is the estimated variance of S,
     ``sum_a |C_a - S|^2 / A^2``, over ``|S - tr(S)/d I|^2``. Works of an artist resemble each other, and count as one
-    observation. With one work of each artist it is the estimator of scikit-learn's `LedoitWolf`. It does not notice that
-    the mean is estimated too, which matters with few artists; w is therefore at least 1 / A and at least `FLOOR`.
+    observation. With one work of each artist it is the estimator of scikit-learn's `LedoitWolf`. It does not notice
+    that the mean is estimated too, which matters with few artists; w is therefore at least 1 / A and at least `FLOOR`.
 
     The matrix is the symmetric root S^(-1/2) (ZCA), which has no arbitrary signs or order of axes; cosines are those of
     any other whitening by S. It is scaled, which norms undo, and rounded to multiples of 2**-16. The works are summed
@@ -214,6 +214,4 @@ def _in_order(vectors: Float16, artist: Int64) -> list[Int64]:
     order = np.lexsort((place, artist))
     cuts = np.flatnonzero(np.diff(artist[order])) + 1
     groups = np.split(order, cuts) if len(order) else []
-    return sorted(
-        groups, key=lambda rows: place[rows].tolist()
-    )
+    return sorted(groups, key=lambda rows: place[rows].tolist())

@@ -435,12 +435,15 @@ def _downloaded(source: _Source, sketch: _Sketch) -> torch.nn.Module:
     """Load published weights, from the cache or from the network."""
     try:
         with weights_assigned():
-            return timm.create_model(source.timm_name, pretrained=True, **sketch.arguments).eval()
+            network: torch.nn.Module = timm.create_model(
+                source.timm_name, pretrained=True, **sketch.arguments
+            ).eval()
     except Exception as error:
         raise ImindexError(
             f"The weights of {source.name} cannot be loaded: {_reason(error)} Without a network give a file: "
             f"--model {source.name} --pretrained /path/to/model.safetensors; --model demo needs no download."
         ) from error
+    return network
 
 
 def _filled(source: _Source, sketch: _Sketch) -> torch.nn.Module:
@@ -460,7 +463,9 @@ def _filled(source: _Source, sketch: _Sketch) -> torch.nn.Module:
         except Exception as error:
             raise ImindexError(f"{file} does not fit {source.timm_name}: {_reason(error)} {_FIT}") from error
     state = _fitting(source, sketch, file, state)
-    network = timm.create_model(source.timm_name, pretrained=False, **sketch.arguments).eval()
+    network: torch.nn.Module = timm.create_model(
+        source.timm_name, pretrained=False, **sketch.arguments
+    ).eval()
     network.load_state_dict(state, strict=False)
     return network
 

@@ -534,9 +534,10 @@ def _preprocess(name: str, folder: Path, config: Any, family: Family, size: str 
         raise ImindexError(f"{name}: size is {size}. Write multiples of its patches, {patch} pixels.")
     if stated.resize_mode == "squash" and stated.resize_to is None:
         return replace(stated, size=(height, width))
-    if height != width or stated.size[0] != stated.size[1]:
+    if height != width or stated.size[0] != stated.size[1] or isinstance(stated.resize_to, tuple):
         raise ImindexError(f"{name}: size is {size}, and its image processor crops squares. Write one side.")
-    scaled = stated.resize_to and round(stated.resize_to * height / stated.size[0])
+    edge = stated.resize_to
+    scaled = round(edge * height / stated.size[0]) if isinstance(edge, int) else None
     return replace(stated, size=(height, width), resize_to=scaled)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,22 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import safetensors.torch
 import timm
 import timm.data
 import torch
 from PIL import Image
 
-from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.preprocess import Preprocess, decode
 from imindex.indexer.encoders.base import Encoder
-from imindex.indexer.encoders.load import load, load_as
-from imindex.indexer.encoders.registry import knows
-from imindex.indexer.encoders.timm import preprocessing, published_data
+from imindex.indexer.encoders.load import load
+from imindex.indexer.encoders.timm import preprocessing
 from imindex.indexer.encoders.torch_encoder import weights_digest
-from imindex.indexer.store.index import Index
-from tests.support.commands import run
-from tests.support.timm_folders import DATA, SMALL, network, save, side_of
+from tests.support.timm_folders import DATA, SMALL, save
 
 PICTURES = ((90, 90), (150, 80), (70, 133), (64, 64))
 """Width and height."""
