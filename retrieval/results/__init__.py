@@ -156,6 +156,8 @@ from imindex.retrieval.results.report import (
     ReportArtist,
     ReportResult,
     Summary,
+    WorksArtist,
+    WorksClassification,
 )
 from imindex.retrieval.results.tables import (
     Row,
@@ -163,6 +165,7 @@ from imindex.retrieval.results.tables import (
 )
 from imindex.retrieval.results.testing import (
     HowTested,
+    WhitenedBy,
 )
 
 __all__ = [
@@ -276,7 +279,10 @@ __all__ = [
     "Time",
     "ToldArtist",
     "Verdict",
+    "WhitenedBy",
     "WorkRecord",
+    "WorksArtist",
+    "WorksClassification",
     "draw_with",
     "fields_of",
     "from_dict",
