@@ -110,13 +110,51 @@ def error_card(  # noqa: PLR0913
     p_nearest = np.array(
         [_nearest(scores[a, placebo], scores[a, b]) for a, b in zip(judged.tolist(), against, strict=True)]
     )
-    counts = np.array([len(b) for b in against])
-    resolution = np.where(counts > 0, 1 / (1 + counts), np.nan)
+    return card_of(
+        p_name,
+        p_rival,
+        p_nearest,
+        np.array([len(b) for b in against]),
+        level=level,
+        method=method,
+        n_repeats=n_repeats,
+        rng=rng,
+    )
+
+
+def card_of(  # noqa: PLR0913
+    p_name: Float64,
+    p_rival: Float64,
+    p_nearest: Float64,
+    n_rivals: Int64,
+    *,
+    level: float = 0.05,
+    method: Method = "bh",
+    n_repeats: int = 1000,
+    rng: Rng = None,
+) -> ErrorCard:
+    """Count what is found with placebo sets in the artists' places, given the p-values that each of them would have.
+
+    Parameters
+    ----------
+    p_name, p_rival, p_nearest : ndarray, shape (A, K)
+        Of each of K placebo sets in the place of each of A artists; see `two_steps`.
+    n_rivals : ndarray, shape (A,), int64
+        Number of rivals of each artist.
+    level, method, n_repeats, rng
+        As in `error_card`.
+
+    Returns
+    -------
+    ErrorCard
+    """
+    n_artists, n_placebos = p_name.shape
+    resolution = np.where(n_rivals > 0, 1 / (1 + n_rivals), np.nan)
     random = np.random.default_rng(rng)
     found = np.zeros((n_repeats, 2), np.int64)
-    everybody = np.arange(len(judged))
+    everybody = np.arange(n_artists)
     for repeat in range(n_repeats):
-        drawn = random.choice(len(placebo), len(judged), replace=len(placebo) < len(judged))
+        drawn = random.choice(n_placebos, n_artists, replace=n_placebos < n_artists)
         steps = two_steps(
             p_name[everybody, drawn],
             p_rival[everybody, drawn],
@@ -135,9 +173,9 @@ def error_card(  # noqa: PLR0913
         any_imitated=float(any_found[1]),
         mean_name_effects=float(mean_found[0]),
         mean_imitated=float(mean_found[1]),
-        n_artists=len(judged),
-        n_placebos=len(placebo),
-        n_rivals=int(counts.min()),
+        n_artists=n_artists,
+        n_placebos=n_placebos,
+        n_rivals=int(n_rivals.min()),
         n_repeats=n_repeats,
     )
 

@@ -128,15 +128,17 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> tupl
     from imindex.indexer.store.index import Index
 
     total, path, there = len(inputs.works) + made, run.workspace.index(encoder), 0
+    where = encoder_arguments(run.plan, encoder)
     if path.exists():
         with Index(path) as index:
+            where["preprocess_from"] = where["preprocess_from"] or index.encoder
             there = min(index.n + len(index.rejects()["path"]), total)  # a reject is done, too
     seconds: float | None = 0.0
     note = ""
     if there < total:
         with run.show.stage(f"measure {encoder.name}", 0):
             loaded = load(
-                **encoder_arguments(run.plan, encoder),
+                **where,
                 device=run.compute.device,
                 batch_size=run.compute.batch_size or default_batch_size(run.compute.device),
             )

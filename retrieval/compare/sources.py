@@ -30,9 +30,9 @@ from imindex.retrieval.compare.reports import common_encoder, compare_reports, o
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Comparison, Verdict
 
-TESTING = ("placebos", "rivals", "level", "adjust", "n_resamples", "confidence_level", "seed")
-OF_PLAN = ("level", "adjust", "n_resamples", "confidence_level", "seed")
-JUDGED_BY = ("level", "adjust", "n_resamples", "confidence_level")
+OF_PLAN = ("level", "adjust", "n_resamples", "confidence_level", "seed", "csls_k", "whiten")
+TESTING = ("placebos", "rivals", *OF_PLAN)
+JUDGED_BY = ("level", "adjust", "n_resamples", "confidence_level", "csls_k", "whiten")
 """Settings on which the findings of a report depend."""
 
 
@@ -210,7 +210,9 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
     sides = []
     for source in sources:
         side, note = _side(source, options, testing, encoder)
-        other = passed & {"placebos", "level", "adjust"} or (judged_otherwise and source is sources[1])
+        other = passed & {"placebos", "level", "adjust", "csls_k", "whiten"} or (
+            judged_otherwise and source is sources[1]
+        )
         if side is not None and other:
             side = replace(side, findings=None)  # the report's findings used other settings
         if note:

@@ -151,6 +151,7 @@ from imindex.retrieval.results.tables import (
 )
 from imindex.retrieval.results.testing import (
     HowTested,
+    WhitenedBy,
 )
 
 __all__ = [
@@ -252,6 +253,7 @@ __all__ = [
     "Summary",
     "Time",
     "Verdict",
+    "WhitenedBy",
     "WorkRecord",
     "WorksArtist",
     "WorksClassification",
