@@ -144,6 +144,8 @@ class Plan:
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
             (values["tests"], "as_paper", Tests().as_paper),
+            (values["tests"], "csls", Tests().csls),
+            (values["tests"], "whiten", Tests().whiten),
             *((encoder, "color", "auto") for encoder in values["encoders"]),
             *((encoder, "preprocess_from", None) for encoder in values["encoders"]),
         ):
