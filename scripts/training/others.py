@@ -69,8 +69,8 @@ def roles(designers: dict[str, bool]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        `evaluation`, `validation` or, for those beyond 84, `training`. Validation is drawn first, one quarter of it
-        persons; the evaluation set takes persons before studios.
+        `evaluation`, `validation` or, for those beyond 84, `spare`: in no set. Validation is drawn first, one
+        quarter of it persons; the evaluation set takes persons before studios.
     """
     persons = sorted((name for name, person in designers.items() if person), key=order)
     studios = sorted((name for name, person in designers.items() if not person), key=order)
@@ -79,5 +79,5 @@ def roles(designers: dict[str, bool]) -> dict[str, str]:
     rest = persons[n_persons:] + studios[N_VALIDATION - n_persons :]
     given = dict.fromkeys(validation, "validation")
     given.update(dict.fromkeys(rest[:N_EVALUATION], "evaluation"))
-    given.update(dict.fromkeys(rest[N_EVALUATION:], "training"))
+    given.update(dict.fromkeys(rest[N_EVALUATION:], "spare"))
     return given

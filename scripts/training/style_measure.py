@@ -36,7 +36,7 @@ def contrastive(vectors: torch.Tensor, makers: torch.Tensor, temperature: float)
     return -(log_p.masked_fill(~positive, 0).sum(1) / positive.sum(1)).mean()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def told(vectors: torch.Tensor, makers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Measure how well works tell the artist: each work is a query among all others, relevant are the same artist's.
 

@@ -17,6 +17,7 @@ import imindex
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.preprocess import decode
 from imindex.indexer.demo import artists
+from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load, load_as
 from imindex.indexer.encoders.registry import STYLE_MODEL, name_for
@@ -37,7 +38,9 @@ def encoder() -> Encoder:
 def drawn() -> tuple[list[bytes], np.ndarray]:
     """Works of six invented artists, five each, from seeds that the training did not use."""
     names = artists.NAMES[::4]
-    pictures = [encoded(artists.draw(name, seed=seed, size=96), "PNG") for name in names for seed in range(700, 705)]
+    pictures = [
+        encoded(artists.draw(name, seed=seed, size=96), "PNG") for name in names for seed in range(700, 705)
+    ]
     return pictures, np.repeat(np.arange(len(names)), 5)
 
 
@@ -47,13 +50,12 @@ def pixels_of(encoder: Encoder, pictures: list[bytes]) -> torch.Tensor:
 
 class TestFiles:
     def test_card_says_what_the_file_says(self) -> None:
-        from safetensors import safe_open
+        from safetensors.torch import load_file
 
         data = WEIGHTS.read_bytes()
         assert hashlib.sha256(data).hexdigest() in CARD
         assert f"{len(data) / 1e6:.1f} MB" in CARD
-        with safe_open(WEIGHTS, "pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        tensors = load_file(WEIGHTS)
         learned = [key for key in tensors if "running_" not in key and "num_batches" not in key]
         assert f"{sum(tensors[key].numel() for key in learned) / 1e6:.1f} million parameters" in CARD
         assert {tensors[key].dtype for key in learned} == {torch.float16}
@@ -81,7 +83,13 @@ class TestEncoder:
         assert str(ROOT) not in json.dumps(encoder.info.config)
 
     def test_an_index_that_names_it_needs_no_trust(self, encoder: Encoder) -> None:
-        assert load_as(encoder.info, device="cpu", trust=False).info.weights_sha256 == encoder.info.weights_sha256
+        assert (
+            load_as(encoder.info, device="cpu", trust=False).info.weights_sha256
+            == encoder.info.weights_sha256
+        )
+
+    def test_is_recognised_as_a_demonstration(self, encoder: Encoder) -> None:
+        assert is_demonstration(encoder.info.weights_sha256)
 
     def test_refuses_other_weights(self) -> None:
         with pytest.raises(ImindexError, match=r"demo-style, which brings its weights"):
@@ -124,10 +132,19 @@ class TestEncoder:
 
     def test_builds_and_matches(self, tmp_path: Path, drawn: tuple[list[bytes], np.ndarray]) -> None:
         for number, (data, maker) in enumerate(zip(*drawn, strict=True)):
-            path = tmp_path / "art" / ("works" if number % 5 < 3 else "imitations") / f"artist {maker}" / f"{number}.png"
+            path = (
+                tmp_path
+                / "art"
+                / ("works" if number % 5 < 3 else "imitations/final")
+                / f"artist {maker}"
+                / f"{number}.png"
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        report = imindex.build(
-            tmp_path / "art", tmp_path / "style.h5", model=STYLE_MODEL, device="cpu", precision="fp32"
-        )
-        assert report.n_indexed == 30
+        index = tmp_path / "style.h5"
+        report = imindex.build(tmp_path / "art", index, model=STYLE_MODEL, device="cpu", precision="fp32")
+        assert report.rows == 30
+        with imindex.open(index) as opened:
+            auc = [artist.auc for artist in opened.match().artists]
+        assert len(auc) == 6
+        assert np.mean(auc) > 0.8  # the "imitations" are further works of the same artist
