@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BACKENDS = {
     "open_clip": "imindex.indexer.encoders.open_clip",
+    "sscd": "imindex.indexer.encoders.sscd",
     "transformers": "imindex.indexer.encoders.transformers",
 }
 """The module of each back end, by the name that starts `--model`: `NAME` alone, or `NAME:MODEL`."""
