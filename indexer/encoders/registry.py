@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BACKENDS = {
     "open_clip": "imindex.indexer.encoders.open_clip",
+    "sscd": "imindex.indexer.encoders.sscd",
     "timm": "imindex.indexer.encoders.timm",
     "transformers": "imindex.indexer.encoders.transformers",
 }
