@@ -210,12 +210,13 @@ def _alone(combined: CombinedResult | None) -> Iterator[str]:
     found = [row for row in combined.artists if row.finding in SIGNIFICANT]
     if not found:
         return
-    each = [
-        f"{encoder} for {sum(encoder in also_alone(row) for row in found)}" for encoder in combined.encoders
+    alone = [
+        f"{sum(encoder in also_alone(row) for row in found)} by {encoder}" for encoder in combined.encoders
     ]
     yield (
-        f"These findings rest on {len(combined.encoders)} encoders in one test. Of the "
-        f"{count(len(found), 'artist')} with a finding, one encoder alone also shows the effect: {listed(each)}."
+        f"Each finding rests on {len(combined.encoders)} encoders in one test. Of the "
+        f"{count(len(found), 'artist')} with a finding, the effect is also shown by one encoder alone for "
+        f"{listed(alone)}."
     )
 
 
