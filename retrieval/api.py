@@ -76,6 +76,7 @@ from imindex.retrieval.results.tables import Row
 from imindex.retrieval.search.query import ask
 from imindex.retrieval.shards.search import nearest_by_workers
 from imindex.retrieval.shards.start import HERE, Workers, started
+from imindex.retrieval.vectors.hubs import CSLS_K
 from imindex.retrieval.vectors.select import artist_mask
 
 if TYPE_CHECKING:
@@ -156,6 +157,9 @@ def compare(  # noqa: PLR0913
     margin: float | None = None,
     rivals: Sequence[str] | None = None,
     audit_verified: bool = False,
+    csls: bool = False,
+    csls_k: int = CSLS_K,
+    whiten: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> GatedComparison:
     """Compare two releases on the same artists, and check conditions on the change.
@@ -191,6 +195,13 @@ def compare(  # noqa: PLR0913
     audit_verified : bool
         Recompute both audits first, as `imindex verify --results` does, and refuse one that differs. The digest of a
         report, which is always compared, only detects accidents.
+    csls : bool
+        Correct ranks for hubs with CSLS over `csls_k` neighbours. By default as in the plan of the audits.
+    csls_k : int
+        Number of neighbours.
+    whiten : bool
+        Whiten all vectors by what is learnt on the works of BASE's index (`imindex.stats.whitening`). By default as in
+        the plan of the audits.
     note : callable
         Called with messages about what is compared.
 
@@ -211,6 +222,7 @@ def compare(  # noqa: PLR0913
             ("placebos", placebos), ("level", level), ("adjust", adjust),
             ("n_resamples", n_resamples), ("confidence_level", confidence_level), ("seed", seed),
             ("margin", margin), ("rivals", rivals),
+            ("csls_k", csls_k if csls else None), ("whiten", whiten or None),
         )
         if value is not None
     }  # fmt: skip
@@ -566,6 +578,9 @@ class OpenIndex:
         encoder: Mapping[str, Any] | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         workers: Workers = HERE,
+        csls: bool = False,
+        csls_k: int = CSLS_K,
+        whiten: bool = False,
     ) -> QueryResult:
         """Find the nearest pictures and artists of pictures and texts; see `imindex.retrieval.search.query.ask`.
 
@@ -589,6 +604,13 @@ class OpenIndex:
             Pictures that exceed these limits are rejected.
         workers : Workers
             Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
+        csls : bool
+            Correct for hubs with CSLS over `csls_k` neighbours. Not with workers.
+        csls_k : int
+            Number of neighbours.
+        whiten : bool
+            Whiten all vectors by what is learnt on the works of the index (`imindex.stats.whitening`). For pictures,
+            without workers.
 
         Returns
         -------
@@ -614,6 +636,9 @@ class OpenIndex:
                 exact=exact,
                 limits=limits,
                 search=None if calls is None else functools.partial(nearest_by_workers, calls),
+                csls=csls,
+                csls_k=csls_k,
+                whiten=whiten,
             )
 
     def classify(  # noqa: PLR0913
@@ -628,6 +653,9 @@ class OpenIndex:
         testing: Testing | None = Testing(),  # noqa: B008 - frozen
         encoder: Mapping[str, Any] | None = None,
         workers: Workers = HERE,
+        csls: bool = False,
+        csls_k: int = CSLS_K,
+        whiten: bool = False,
     ) -> Classification:
         """Classify each imitation of a release by artist; see `imindex.retrieval.evidence.classify_release`.
 
@@ -651,6 +679,12 @@ class OpenIndex:
             As in `query`.
         workers : Workers
             Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
+        csls : bool
+            Correct for hubs with CSLS over `csls_k` neighbours. By works only.
+        csls_k : int
+            Number of neighbours.
+        whiten : bool
+            Whiten all vectors by what is learnt on the works of the index (`imindex.stats.whitening`). By works only.
 
         Returns
         -------
@@ -672,6 +706,9 @@ class OpenIndex:
                 encoder=encoder,
                 testing=testing,
                 calls=calls,
+                csls=csls,
+                csls_k=csls_k,
+                whiten=whiten,
             )
 
     def match(  # noqa: PLR0913
@@ -679,7 +716,8 @@ class OpenIndex:
         release: str | None = None,
         *,
         csls: bool = False,
-        csls_k: int = 15,
+        csls_k: int = CSLS_K,
+        whiten: bool = False,
         recall_at: Sequence[int] = (1, 5, 10, 50),
         ranks_file: str | os.PathLike[str] | None = None,
         matrix: bool = True,
@@ -695,6 +733,9 @@ class OpenIndex:
             Name of the collection; required if there are several releases.
         csls : bool
             Correct for hubs with CSLS over `csls_k` neighbours.
+        whiten : bool
+            Whiten all vectors by what is learnt on the works of the index (`imindex.stats.whitening`). Not with several
+            workers.
         recall_at : sequence of int
             Values of k for recall@k.
         ranks_file : path-like, optional
@@ -714,13 +755,18 @@ class OpenIndex:
         """
         require_intact(self._index)
         # Alone, this process holds the imitations twice; in pieces it can do what has no tests and no matrix.
-        alone = 0 if matrix or testing is not None or ranks_file is not None else 4 * self._index.vectors.size
+        alone = (
+            0
+            if whiten or matrix or testing is not None or ranks_file is not None
+            else 4 * self._index.vectors.size
+        )
         with started(self._index, workers, bytes_alone=alone) as calls:
             return match_release(
                 self._index,
                 release,
                 csls=csls,
                 csls_k=csls_k,
+                whiten=whiten,
                 recall_at=recall_at,
                 ranks_file=None if ranks_file is None else Path(ranks_file),
                 testing=testing,
@@ -820,7 +866,7 @@ class Encoder:
         self._encoder = encoder
 
     @classmethod
-    def load(
+    def load(  # noqa: PLR0913
         cls,
         model: str = "ViT-B-32",
         pretrained: str | None = None,
@@ -830,6 +876,7 @@ class Encoder:
         batch_size: int | None = None,
         color: str = "srgb",
         truncated: str = "reject",
+        preprocess_from: str | None = None,
     ) -> Encoder:
         """Load an encoder; see `imindex.indexer.encoders.load.load` for the names and settings.
 
@@ -848,6 +895,7 @@ class Encoder:
             batch_size=batch_size,
             color=color,
             truncated=truncated,
+            preprocess_from=preprocess_from,
         )
         return cls(loaded)
 

@@ -97,6 +97,7 @@ OPENS_FILES = {
     "indexer/doctor/machine.py": {"open", "read_text"},  # /proc, and its own temporary folder
     "indexer/encoders/computed_by.py": {"read_text"},  # /proc
     "indexer/encoders/open_clip.py": {"copyfile", "symlink_to", "write_text"},  # its own temporary folder
+    "indexer/encoders/plugins.py": {"read_text"},  # metadata of installed packages
     "indexer/encoders/precision.py": {"read_text"},  # /proc
     "indexer/generate/historical_artists.py": {"read_text"},  # of the package
     "indexer/remote/filesystems.py": {"open", "read_bytes"},  # of fsspec, and what is uploaded

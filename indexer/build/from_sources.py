@@ -45,6 +45,7 @@ def build_from_sources(  # noqa: PLR0913
     artist_from: str | None = None,
     model: str | None = None,
     pretrained: str | None = None,
+    preprocess_from: str | None = None,
     trust_encoder: bool = False,
     device: str = "auto",
     precision: str = "auto",
@@ -87,6 +88,10 @@ def build_from_sources(  # noqa: PLR0913
     model, pretrained : str, optional
         The encoder, as in `imindex.indexer.encoders.load.load`. For an existing index, the current location of its
         encoder.
+    preprocess_from : str, optional
+        For weights that do not state their preprocessing and activation: the tag of published weights that have the
+        same, or `MODEL:TAG`. By default what an existing index records, or else what all published weights of the
+        model agree on.
     trust_encoder : bool
         Load the encoder that an existing index names, even if it is a folder, a file or a repository.
     device : str
@@ -194,6 +199,7 @@ def build_from_sources(  # noqa: PLR0913
         Path(index),
         model=model,
         pretrained=pretrained,
+        preprocess_from=preprocess_from,
         trust=trust_encoder,
         color=color,
         truncated=truncated,

@@ -22,6 +22,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    preprocess_option,
     rendering_options,
     root_option,
     roots_of,
@@ -33,8 +34,8 @@ from imindex.indexer.terminal.progress import progress_bar, quiet_option
 _REASONS = 5
 KIND_CHOICES = ("works", "imitations", "control", "background")
 PASSED_ON = (
-    "kind", "collection", "artist", "artist_from", "model", "pretrained", "trust_encoder", "device", "precision",
-    "strict", "prune", "rehash", "retry_rejects", "color", "truncated",
+    "kind", "collection", "artist", "artist_from", "model", "pretrained", "preprocess_from", "trust_encoder", "device",
+    "precision", "strict", "prune", "rehash", "retry_rejects", "color", "truncated",
 )  # fmt: skip
 
 
@@ -61,6 +62,7 @@ artist_from_option = click.option(
     help="demo, an open_clip model name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON configuration, or another back end.",
 )
 @click.option("--pretrained", help="An open_clip pretrained tag, or a weights file.")
+@preprocess_option
 @trust_option
 @device_option
 @click.option(

@@ -18,6 +18,7 @@ from imindex.indexer.terminal.options import (
     device_option,
     index_option,
     json_option,
+    preprocess_option,
     require_folders,
     root_option,
     roots_of,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @index_option
 @click.option("--model", help="The encoder to check; for an index, the current location of its encoder.")
 @click.option("--pretrained", help="The encoder's pretrained tag or weights file.")
+@preprocess_option
 @trust_option
 @device_option
 @json_option
@@ -125,7 +127,7 @@ def _examine_encoder(path: Path | None, options: Mapping[str, Any]) -> Iterator[
             index = stack.enter_context(Index(path, roots_of(options))) if path is not None else None
             yield from examine_encoder(
                 index.encoder if index else None,
-                **{name: options[name] for name in ("model", "pretrained", "device")},
+                **{name: options[name] for name in ("model", "pretrained", "preprocess_from", "device")},
                 trust=options["trust_encoder"],
                 index=index,
             )

@@ -32,6 +32,8 @@ from imindex.indexer.terminal.table import Column, Table
 if TYPE_CHECKING:
     from imindex.indexer.maintain.summary import IndexSummary
 
+TAKEN = "preprocess-from"
+
 
 @click.command(short_help="Show what an index holds and how it was made.")
 @indexes_option
@@ -142,6 +144,8 @@ def _tables(about: IndexSummary, title: str) -> dict[str, Table]:
         "format": about.format,
         "encoder": f"{encoder['name']}, {encoder['dim']} dimensions",
         "weights": encoder["weights-sha256"],
+        **({"package": str(encoder["package"])} if "package" in encoder else {}),
+        **({"preprocessing": f"from {encoder[TAKEN]}"} if TAKEN in encoder else {}),
         "colours": about.rendering,
         "search": describe_search(about.ann),
         "created": f"{about.created_at} by {about.created_by}",

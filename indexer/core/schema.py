@@ -59,7 +59,7 @@ BLOCKED = "blocked: "
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 """The arithmetic of a forward pass."""
-OPTIONAL_ENCODER = ("tokens-sha256", "text-probe")
+OPTIONAL_ENCODER = ("tokens-sha256", "text-probe", "package", "preprocess-from")
 """The attributes of /encoder that may be missing."""
 LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
 
@@ -103,6 +103,12 @@ class EncoderInfo:
     text_probe : str
         The vector of a fixed text, float16, in hexadecimal digits (`imindex.indexer.encoders.probe.with_text_probe`).
         Empty if there is none. Not part of the identity, because it depends on the rounding of the machine.
+    package : str
+        The name and version of the package that the back end comes from, `imindex-mean-colour 1.2`. Empty if it comes
+        with imindex, or is unknown. Not part of the identity.
+    preprocess_from : str
+        Where preprocessing and activation were taken from, in words, if the weights do not state them
+        (`imindex.indexer.encoders.published`). Empty if they do. Not part of the identity.
     """
 
     model: str
@@ -114,6 +120,8 @@ class EncoderInfo:
     precision: str
     tokens_sha256: str = ""
     text_probe: str = ""
+    package: str = ""
+    preprocess_from: str = ""
 
     @property
     def color(self) -> str:

@@ -66,6 +66,7 @@ def examine_encoder(
     *,
     model: str | None = None,
     pretrained: str | None = None,
+    preprocess_from: str | None = None,
     device: str = "auto",
     trust: bool = False,
     index: Any = None,
@@ -76,7 +77,7 @@ def examine_encoder(
     ----------
     info : EncoderInfo, optional
         The encoder of the index. Without it, `model` is loaded, by default the demo encoder.
-    model, pretrained, device
+    model, pretrained, preprocess_from, device
         As in `imindex.indexer.encoders.load.load`.
     trust : bool
         Load whatever the index names, see `imindex.indexer.encoders.load.load_as`.
@@ -86,9 +87,16 @@ def examine_encoder(
     started = time.perf_counter()
     try:
         if info is not None:
-            loaded = load_as(info, model=model, pretrained=pretrained, device=device, trust=trust or None)
+            loaded = load_as(
+                info,
+                model=model,
+                pretrained=pretrained,
+                preprocess_from=preprocess_from,
+                device=device,
+                trust=trust or None,
+            )
         else:
-            loaded = load(model or DEMO_MODEL, pretrained, device=device)
+            loaded = load(model or DEMO_MODEL, pretrained, preprocess_from=preprocess_from, device=device)
     except ImindexError as error:
         yield Check("encoder", FAULT, str(error))
         return
@@ -111,7 +119,13 @@ def examine_encoder(
 def examine_gpus(loaded: Encoder, pixels: torch.Tensor, stored: Vectors | None) -> Iterator[Check]:
     """Compare the vectors and neighbours of each GPU with those of the CPU, and check FAISS on the GPU."""
     try:
-        on_cpu = load(loaded.info.model, loaded.info.pretrained or None, device="cpu", precision="fp32")
+        on_cpu = load(
+            loaded.info.model,
+            loaded.info.pretrained or None,
+            device="cpu",
+            precision="fp32",
+            preprocess_from=loaded.info,
+        )
     except ImindexError as error:
         yield Check("gpu", FAULT, str(error))
         return

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError, was_interrupted
+from imindex.indexer.encoders import registry
+from imindex.indexer.encoders.plugins import Plugin, faults, plugins
 from imindex.indexer.system.atomic import write_file
 from imindex.indexer.system.child_process import python
 from imindex.indexer.system.locks import Held, Lock, alone
@@ -81,6 +83,8 @@ def examine_machine(folder: Path, device: str = "auto") -> Iterator[Check]:
         The value of `--device`.
     """
     yield tried("packages", lambda: packages(importlib.metadata.requires("imindex") or ()))
+    if found := plugins():
+        yield tried("back ends", lambda: back_ends(found))
     yield tried("faiss", lambda: faiss_installed(_installed(FAISS_PACKAGES)))
     yield tried("device", lambda: device_selected(device))
     yield tried("threads", threads)
@@ -114,6 +118,16 @@ def packages(requirements: Iterable[str]) -> Check:
     return Check(
         "packages", OK, f"all {len(installed)} meet the requirements ({core}; {python}).", figures=installed
     )
+
+
+def back_ends(found: Iterable[Plugin]) -> Check:
+    """Check the names of back ends that come from other packages; none is imported."""
+    found = list(found)
+    listed = "; ".join(f"{plugin.name} of {plugin.package}" for plugin in found)
+    figures = {f"{plugin.name} ({plugin.package})": plugin.module for plugin in found}
+    if wrong := list(faults(found, registry.BACKENDS)):
+        return Check("back ends", FAULT, " ".join(wrong), figures=figures)
+    return Check("back ends", OK, f"from other packages: {listed}.", figures=figures)
 
 
 def faiss_installed(distributions: Mapping[str, str]) -> Check:

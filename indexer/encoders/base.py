@@ -110,7 +110,8 @@ class Backend(Protocol):
     """What a back end module defines.
 
     A module may also define `compared_config(config) -> dict`, see `imindex.indexer.encoders.registry.differences`, and
-    `knows(model, pretrained) -> bool`, see `imindex.indexer.encoders.registry.knows`.
+    `knows(model, pretrained) -> bool`, see `imindex.indexer.encoders.registry.knows`. Its `load` need not have the
+    keyword `preprocess_from`: a choice by the user is then refused.
     """
 
     def load(
@@ -121,6 +122,7 @@ class Backend(Protocol):
         devices: Sequence[torch.device],
         precision: str,
         batch_size: int | None,
+        preprocess_from: str | EncoderInfo | None = None,
     ) -> Encoder:
         """Load an encoder.
 
@@ -136,6 +138,10 @@ class Backend(Protocol):
             `fp16`, `bf16` or `fp32`.
         batch_size : int, optional
             Pictures in one forward pass, over all devices; by default what suits the devices.
+        preprocess_from : str or EncoderInfo, optional
+            Where preprocessing and activation come from if the weights do not state them: what the user passes as
+            `--preprocess-from`, see `imindex.indexer.encoders.published.taken`; or what an existing index records.
+            The text is refused if the weights do state them; an EncoderInfo is then ignored.
 
         Returns
         -------

@@ -21,6 +21,8 @@ _FLAGS = ("avx512_bf16", "avx512_fp16", "amx_bf16", "asimd", "sve", "bf16")
 def computed_by(encoder: Encoder) -> str:
     """Return what an encoder computes on, such as `cpu GenuineIntel AVX512 amx_bf16, torch 2.9.0+cpu`.
 
+    The package of a back end that does not come with imindex is part of it.
+
     Vectors of equal pictures, batches and settings are equal to the last bit where this is equal, as far as is known;
     where it differs, they usually differ in the last bits.
     """
@@ -28,7 +30,8 @@ def computed_by(encoder: Encoder) -> str:
 
     version = str(torch.__version__)
     device = getattr(encoder, "device", None) or torch.device("cpu")
-    return f"{_kind(device)}, torch {version}"[:MAX_NAME]
+    package = f", {encoder.info.package}" if encoder.info.package else ""
+    return f"{_kind(device)}, torch {version}{package}"[:MAX_NAME]
 
 
 def _kind(device: torch.device) -> str:

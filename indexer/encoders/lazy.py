@@ -73,6 +73,29 @@ class LazyEncoder:
         return self._info or self.get().info
 
 
+def preprocess_note(info: EncoderInfo) -> str:
+    """Say which preprocessing an encoder got whose weights do not state it; empty if they do.
+
+    Parameters
+    ----------
+    info : EncoderInfo
+    """
+    if not info.preprocess_from:
+        return ""
+    mean, std = (
+        "/".join(f"{value:.4g}" for value in info.preprocess.get(key, ())) for key in ("mean", "std")
+    )
+    how = [
+        f"mean {mean}",
+        f"std {std}",
+        *(str(info.preprocess.get(key)) for key in ("interpolation", "resize_mode")),
+    ]
+    if "backend" not in info.config:  # open_clip's
+        how.append("quick_gelu" if info.config.get("quick_gelu") else "gelu")
+    settings = ", ".join(how)
+    return f"{info.name()}: the weights do not say how pictures are prepared; {settings} from {info.preprocess_from}."
+
+
 def encoder_for(  # noqa: PLR0913
     path: Path,
     *,
@@ -84,6 +107,7 @@ def encoder_for(  # noqa: PLR0913
     trust: bool = False,
     color: str | None = None,
     truncated: str | None = None,
+    preprocess_from: str | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> LazyEncoder:
     """Return the encoder that made an index or, for a new index, the named one.
@@ -102,8 +126,10 @@ def encoder_for(  # noqa: PLR0913
     color, truncated : str, optional
         See `imindex.indexer.encoders.load.load`. By default, those of an existing index, or else `srgb` and `reject`.
         An index whose truncated pictures were rejected may accept them from now on: its rows stay what they are.
+    preprocess_from : str, optional
+        See `imindex.indexer.encoders.load.load`. By default, what an existing index records.
     note : callable
-        Is told that a new index is begun.
+        Is told that a new index is begun, and what was taken from elsewhere for weights that do not state it.
 
     Raises
     ------
@@ -127,6 +153,7 @@ def encoder_for(  # noqa: PLR0913
             batch_size=batch_size,
             color=color or SRGB,
             truncated=truncated or REJECT,
+            preprocess_from=preprocess_from,
         )
 
     def load_own() -> Encoder:
@@ -139,13 +166,15 @@ def encoder_for(  # noqa: PLR0913
             device=device,
             batch_size=batch_size,
             trust=trust or None,
+            preprocess_from=preprocess_from,
         )
 
     if not exists(path):
         name = model or DEFAULT_MODEL
         note(f"{path} is new: loading the encoder {name}.")
         lazy = LazyEncoder(load_new, batch_size or default_size)
-        lazy.get()
+        if taken := preprocess_note(lazy.get().info):
+            note(taken)
         return lazy
     with Index(path) as index:
         info = index.encoder
@@ -167,6 +196,6 @@ def encoder_for(  # noqa: PLR0913
         )
     info = info.rendered(info.color, truncated or info.truncated)
     lazy = LazyEncoder(load_own, batch_size or default_size, info)
-    if model is not None or pretrained is not None:
+    if model is not None or pretrained is not None or preprocess_from is not None:
         lazy.get()
     return lazy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,23 @@ from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.bounds import BATCH
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError, NoEncoder
+from imindex.indexer.core.package import is_package
 from imindex.indexer.core.preprocess_bounds import COLORS, REJECT, SRGB, TRUNCATED
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.precision import PRECISIONS, default_precision
-from imindex.indexer.encoders.registry import DEFAULT_MODEL, backend, knows, name_for, name_of, require_same
+from imindex.indexer.encoders.published import OPTION
+from imindex.indexer.encoders.registry import (
+    DEFAULT_MODEL,
+    backend,
+    failed,
+    knows,
+    name_for,
+    name_of,
+    plugin_of,
+    require_same,
+    takes_preprocess_from,
+)
 from imindex.indexer.system.device import torch_devices
 from imindex.indexer.system.foreign_code import no_foreign_code
 from imindex.indexer.system.input_files import refuse_special_files
@@ -23,7 +36,7 @@ _named: set[tuple[str, str]] = set()
 """Model and pretrained of the encoders that a caller has named in this process."""
 
 
-def load(
+def load(  # noqa: PLR0913
     model: str = DEFAULT_MODEL,
     pretrained: str | None = None,
     *,
@@ -32,14 +45,15 @@ def load(
     batch_size: int | None = None,
     color: str = SRGB,
     truncated: str = REJECT,
+    preprocess_from: str | EncoderInfo | None = None,
 ) -> Encoder:
     """Load an encoder.
 
     Parameters
     ----------
     model : str
-        `NAME` or `NAME:MODEL`, where NAME is a back end of `imindex.indexer.encoders.registry.BACKENDS`. Everything
-        else names an open_clip model, see `imindex.indexer.encoders.open_clip.load`.
+        `NAME` or `NAME:MODEL`, where NAME is a back end of `imindex.indexer.encoders.registry.BACKENDS` or of another
+        package. Everything else names an open_clip model, see `imindex.indexer.encoders.open_clip.load`.
     pretrained : str, optional
         The weights, where the model does not bring them: a tag of the back end, or a file.
     device : str
@@ -53,6 +67,10 @@ def load(
         Whether pictures are converted to sRGB by their colour profiles, or the profiles are ignored.
     truncated : {"reject", "accept"}
         Whether a picture whose file ends early is rejected, or decoded with a grey rest.
+    preprocess_from : str or EncoderInfo, optional
+        For weights that do not state their preprocessing and activation: the tag of published weights that have the
+        same, or `MODEL:TAG` for those of another model; or what an index records. By default what all published
+        weights of the model agree on. `info.preprocess_from` says what was taken.
 
     Returns
     -------
@@ -61,19 +79,32 @@ def load(
     Raises
     ------
     ImindexError
-        A setting is invalid, the model is unknown, its weights are not found or cannot be downloaded, there is no such
-        device, or the encoder does not compute at that precision.
+        A setting is invalid, the model is unknown, its weights are not found or cannot be downloaded, nothing says how
+        pictures are prepared for them, there is no such device, or the encoder does not compute at that precision.
     """
     one_of(color, COLORS, "color")
     one_of(truncated, TRUNCATED, "truncated")
-    encoder = _load(model, pretrained, device=device, precision=precision, batch_size=batch_size)
+    encoder = _load(
+        model,
+        pretrained,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        preprocess_from=preprocess_from,
+    )
     encoder.info = encoder.info.rendered(color, truncated)
     _named.add((encoder.info.model, encoder.info.pretrained))
     return encoder
 
 
 def _load(
-    model: str, pretrained: str | None, *, device: str, precision: str, batch_size: int | None
+    model: str,
+    pretrained: str | None,
+    *,
+    device: str,
+    precision: str,
+    batch_size: int | None,
+    preprocess_from: str | EncoderInfo | None,
 ) -> Encoder:
     one_of(precision, ("auto", *PRECISIONS), "precision")
     if batch_size is not None:
@@ -88,10 +119,26 @@ def _load(
         if Path(pretrained).is_file():
             pretrained = str(Path(pretrained).resolve())
     name = name_for(model)
-    with no_foreign_code(model):
-        encoder = backend(name).load(
-            model, pretrained, devices=devices, precision=precision, batch_size=batch_size
-        )
+    module = backend(name)
+    options: dict[str, str | EncoderInfo] = {}
+    if preprocess_from is not None:
+        if takes_preprocess_from(module):
+            options["preprocess_from"] = preprocess_from
+        elif isinstance(preprocess_from, str):
+            raise ImindexError(
+                f"The back end {name} takes no {OPTION}: its models say how pictures are prepared. Drop it."
+            )
+    try:
+        with no_foreign_code(model):
+            encoder = module.load(
+                model, pretrained, devices=devices, precision=precision, batch_size=batch_size, **options
+            )
+    except ImindexError:
+        raise
+    except Exception as error:
+        if known := failed(name, error):
+            raise known from error
+        raise
     if encoder is None:
         raise ImindexError(f"The back end {name} returned no encoder. Let its load return one.")
     if name_of(encoder.info) != name:
@@ -105,6 +152,8 @@ def _load(
         raise ImindexError(
             f"The configuration of {model} has a number that is not finite, which an index cannot record. Correct it."
         ) from error
+    if (other := plugin_of(name)) and is_package(other.package):
+        encoder.info = replace(encoder.info, package=other.package)
     if requested not in ("auto", encoder.info.precision):
         raise ImindexError(
             f"The encoder {model} computes at {encoder.info.precision}, not {requested}. Drop precision (--precision)."
@@ -120,8 +169,11 @@ def load_as(
     device: str = "auto",
     batch_size: int | None = None,
     trust: bool | None = None,
+    preprocess_from: str | None = None,
 ) -> Encoder:
     """Load the encoder that made an index, and refuse any other.
+
+    Weights that do not state their preprocessing and activation get those that the index records.
 
     A folder, a file or a repository that only the index names is not loaded: the index may be a stranger's. Names that
     the back end knows are, and so are encoders that `load` has loaded by name in this process.
@@ -136,6 +188,8 @@ def load_as(
         See `load`.
     trust : bool, optional
         Load whatever is named, or only names that the back end knows. By default, the former if `model` is given.
+    preprocess_from : str, optional
+        As in `load`, in place of what the index records.
 
     Returns
     -------
@@ -146,7 +200,7 @@ def load_as(
     ImindexError
         The encoder cannot be found, it is not the one that made the index, or it is not trusted.
     """
-    backend(name_of(info))  # an unknown back end is refused before its model's name is tried
+    backend(name_of(info), info.package)  # an unknown back end is refused before its model's name is tried
     name = model or info.model
     weights = pretrained or (None if model else info.pretrained or None)
     trusted = model is not None if trust is None else trust
@@ -161,7 +215,14 @@ def load_as(
     torch_devices(device)  # a wrong device is no matter of the encoder
     found = f"{name}{f' with the weights {weights}' if weights else ''}"
     try:
-        encoder = _load(name, weights, device=device, precision=info.precision, batch_size=batch_size)
+        encoder = _load(
+            name,
+            weights,
+            device=device,
+            precision=info.precision,
+            batch_size=batch_size,
+            preprocess_from=info if preprocess_from is None else preprocess_from,
+        )
     except NoEncoder:
         raise
     except ImindexError as error:

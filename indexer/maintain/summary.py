@@ -165,7 +165,9 @@ def describe(index: Index, *, duplicates: bool = True) -> IndexSummary:
             "name": index.encoder.name(),
             "model": index.encoder.model,
             "pretrained": index.encoder.pretrained,
+            **({"package": index.encoder.package} if index.encoder.package else {}),
             **index.encoder.identity(),
+            **({"preprocess-from": taken} if (taken := index.encoder.preprocess_from) else {}),
         },
         ann=json_ready(index.ann() | {"bytes": index.ann_bytes()}),
         collections=tuple(

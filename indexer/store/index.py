@@ -22,6 +22,7 @@ from imindex.indexer.core.credentials import named_by_user
 from imindex.indexer.core.digest import STREAM_ROWS, BlockHasher
 from imindex.indexer.core.errors import BadVectors, ImindexError
 from imindex.indexer.core.locations import is_url
+from imindex.indexer.core.package import is_package
 from imindex.indexer.core.paths import PicturePaths, merged_roots, require_roots, root_name_fault
 from imindex.indexer.core.preprocess_bounds import preprocess_fault
 from imindex.indexer.core.schema import (
@@ -460,6 +461,12 @@ def _read_encoder(attributes: Mapping[str, Attribute], version: str) -> EncoderI
         for name in OPTIONAL_ENCODER
         if name in attributes and version not in ("1.0", "1.1")
     }
+    if version in ("1.2", "1.3"):
+        optional.pop("package", None)
+    if optional.get("package") and not is_package(optional["package"]):
+        raise Damage(
+            f"/encoder's package {optional['package'][:40]!r} is not the name of a package and its version"
+        )
     return EncoderInfo(
         model=text_of(attributes, "model"),
         pretrained=text_of(attributes, "pretrained"),

@@ -50,7 +50,7 @@ def start(
     OSError
         If it cannot be started.
     """
-    words = [json.dumps(_paths(), allow_nan=False), str(_PACKAGE), function, *arguments]
+    words = [json.dumps(import_paths(), allow_nan=False), str(_PACKAGE), function, *arguments]
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _CODE, *words],
         stdin=subprocess.PIPE,
@@ -62,7 +62,7 @@ def start(
     )
 
 
-def _paths() -> list[str]:
+def import_paths() -> list[str]:
     """Return the import path of this process without the current folder, which may hold untrusted modules.
 
     `python -m`, `python -c` and notebooks put the current folder first. It is kept only if imindex itself, or Python's

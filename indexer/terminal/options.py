@@ -406,6 +406,18 @@ def limits_of(options: Mapping[str, Any]) -> Limits:
     return Limits(options["max_pixels"], options["decode_timeout"], options["decode_memory"] or 0)
 
 
+def preprocess_option(command: Command) -> Command:
+    """Add --preprocess-from to a command that loads an encoder by its name."""
+    return add_options(
+        command,
+        click.option(
+            "--preprocess-from", metavar="TAG|MODEL:TAG",
+            help="For a file of weights: published weights with the same mean, standard deviation, resizing and "
+            "activation, if those of the model differ.",
+        ),
+    )  # fmt: skip
+
+
 def model_options(command: Command) -> Command:
     """Add --model, --pretrained and --trust-encoder to a command that reads an index; see `encoder_of`."""
     return add_options(

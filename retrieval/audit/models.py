@@ -15,8 +15,8 @@ from imindex.indexer.core.errors import ImindexError, NoEncoder
 from imindex.indexer.core.json_text import parse_json, split_lines
 from imindex.indexer.core.preprocess_bounds import SRGB
 from imindex.indexer.core.schema import EncoderInfo
-from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for
-from imindex.indexer.encoders.registry import differences
+from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for, preprocess_note
+from imindex.indexer.encoders.registry import differences, open_clip_spelling
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from imindex.indexer.generate.generate import ModelSettings
     from imindex.retrieval.audit.run import Run
 
+BY_WORKS = "classified by the artists' works, not by their names"
+"""What an audit does with the pictures of an encoder without a text side."""
+
 
 def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
     """Return the arguments that load an encoder: with paths relative to the plan."""
@@ -49,7 +52,13 @@ def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
     if pretrained and plan.at(pretrained).is_file():
         pretrained = str(plan.at(pretrained))
     color = SRGB if encoder.color == "auto" else encoder.color
-    return {"model": model, "pretrained": pretrained, "precision": encoder.precision, "color": color}
+    return {
+        "model": model,
+        "pretrained": pretrained,
+        "precision": encoder.precision,
+        "color": color,
+        "preprocess_from": encoder.preprocess_from,
+    }
 
 
 def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
@@ -81,6 +90,7 @@ def load_planned(run: Run, spec: EncoderSpec, path: Path) -> Encoder:
         where["precision"] = made_by.precision
     if spec.color == "auto":
         where["color"] = made_by.color
+    where["preprocess_from"] = where["preprocess_from"] or made_by
     torch_devices(encoding_device(run))  # a wrong device is no matter of the encoder
     try:
         encoder = load(
@@ -124,7 +134,7 @@ def named_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
 def _named(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> EncoderInfo:
     """Return what an index would record of the plan's encoder; where the plan leaves it open, what it does record."""
     named = encoder_arguments(plan, spec)
-    model, pretrained = str(named["model"]).removeprefix("open_clip:"), named["pretrained"] or info.pretrained
+    model, pretrained = open_clip_spelling(str(named["model"])), named["pretrained"] or info.pretrained
     folder = model.removeprefix("local-dir:")
     if folder != model:
         model = f"local-dir:{os.path.normpath(Path(folder).absolute())}"
@@ -186,16 +196,16 @@ class Encoders:
         Raises
         ------
         ImindexError
-            The encoder cannot be loaded, or has no text side.
+            The encoder cannot be loaded.
         """
-        from imindex.indexer.encoders.base import require_text_side
         from imindex.indexer.encoders.load import load
 
         run = self._run
         where = encoder_arguments(run.plan, spec)
         where["precision"] = encoding_precision(run, where["precision"])
         encoder = load(**where, device=encoding_device(run), batch_size=encoding_batch(run))
-        require_text_side(encoder)
+        if taken := preprocess_note(encoder.info):
+            run.show.note(taken)
         if encoder.device.type == "cpu":
             self._loaded[spec.name] = encoder
 
@@ -223,7 +233,10 @@ class Encoders:
             return LazyEncoder(lambda: loaded, encoding_batch(run) or self._default_size, loaded.info)
         named = encoder_arguments(run.plan, spec)
         named["precision"] = encoding_precision(run, named["precision"])
-        return encoder_for(path, **named, device=encoding_device(run), batch_size=encoding_batch(run))
+        lazy = encoder_for(path, **named, device=encoding_device(run), batch_size=encoding_batch(run))
+        if taken := preprocess_note(lazy.info):
+            run.show.note(taken)
+        return lazy
 
     def _default_size(self) -> int:
         from imindex.indexer.encoders.precision import default_batch_size

@@ -79,6 +79,7 @@ class EncoderSpec:
     pretrained: str | None = None
     precision: str = "auto"
     color: str = "auto"
+    preprocess_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,10 @@ class Plan:
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
             (values["tests"], "as_paper", Tests().as_paper),
+            (values["tests"], "csls", Tests().csls),
+            (values["tests"], "whiten", Tests().whiten),
             *((encoder, "color", "auto") for encoder in values["encoders"]),
+            *((encoder, "preprocess_from", None) for encoder in values["encoders"]),
         ):
             if table[key] == default or not (table[key] or default):
                 del table[key]
@@ -370,6 +374,7 @@ def _encoder(table: EncoderTable) -> EncoderSpec:
         pretrained=table.pretrained or None,
         precision=table.precision,
         color=table.color,
+        preprocess_from=table.preprocess_from or None,
     )
 
 

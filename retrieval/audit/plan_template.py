@@ -76,6 +76,7 @@ nameless = 20                     # control pictures, generated from the templat
 {weights}# an open_clip tag, or a file of weights
 # name = "ViT-L-14"
 # precision = "auto"
+{preprocess}# TAG or MODEL:TAG, for a file of weights; see AUDITS.md
 # color = "auto"                  # auto, srgb (pictures are converted by their colour profiles) or as-encoded
 
 [tests]
@@ -114,6 +115,7 @@ def template(
     layout: Layout | None = None,
     model: str = "",
     pretrained: str = "",
+    preprocess_from: str = "",
 ) -> str:
     """Return a commented plan as text.
 
@@ -126,7 +128,7 @@ def template(
     level : float
     layout : Layout, optional
         What the folder of the plan holds. Its releases are those of the plan; without any, the plan shows an example.
-    model, pretrained : str
+    model, pretrained, preprocess_from : str
         The encoder, by default an example.
     """
     from imindex.retrieval.audit.rivals import rivals_needed
@@ -150,6 +152,7 @@ def template(
         model="# " if used else "",
         encoder=_line("model", model or "ViT-L-14"),
         weights=_line("pretrained", pretrained or "openai", used=has_weights),
+        preprocess=_line("preprocess_from", preprocess_from or "openai", used=bool(preprocess_from)),
         n_artists=n,
         n_rivals=max(0, rivals_needed(level) - n + 1),
         needed=references_needed(level, n),

@@ -65,6 +65,8 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
             n_resamples=plan.tests.n_resamples,
             confidence_level=plan.tests.confidence_level,
             seed=plan.seed,
+            csls_k=plan.tests.csls or UNSET,
+            whiten=plan.tests.whiten or UNSET,
         ),
         seed=plan.seed,
         labels=tuple(plan.tests.labels),

@@ -50,7 +50,8 @@ class Workspace:
 
     def index(self, encoder: EncoderSpec) -> Path:
         """Return the path of an encoder's index. It differs for different encoders of the same name."""
-        identity = canonical_json([encoder.name, encoder.model, encoder.pretrained, encoder.precision])
+        named = [encoder.name, encoder.model, encoder.pretrained, encoder.precision]
+        identity = canonical_json([*named, *([encoder.preprocess_from] if encoder.preprocess_from else [])])
         return self.folder / f"{safe_name(encoder.name, identity)}.h5"
 
     def pictures(self, release: Release) -> Path:

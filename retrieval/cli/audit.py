@@ -22,6 +22,7 @@ from imindex.indexer.terminal.options import (
     json_option,
     limit_options,
     limits_of,
+    preprocess_option,
     root_option,
     roots_of,
     within,
@@ -95,8 +96,9 @@ audit.add_command(confirm)
 @click.option("--force", is_flag=True, help="Overwrite an existing plan.")
 @click.option("--model", default="", metavar="NAME", help="The encoder. [default: ViT-L-14, openai]")
 @click.option("--pretrained", default="", metavar="TAG|FILE", help="Its weights.")
+@preprocess_option
 @errors_for_people
-def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
+def init(plan: Path, force: bool, model: str, pretrained: str, preprocess_from: str | None) -> None:
     """Write a commented plan with every key, for the pictures in its folder.
 
     PLAN is the file to write, or the folder to write plan.toml in. The plan takes the works, background, control
@@ -115,7 +117,14 @@ def init(plan: Path, force: bool, model: str, pretrained: str) -> None:
     if plan.exists() and not force:
         fail(f"{plan} exists already. Choose another file, or pass --force.")
     layout = find_layout(plan.parent, say)
-    text = template(plan.name, layout.tested, layout=layout, model=model, pretrained=pretrained)
+    text = template(
+        plan.name,
+        layout.tested,
+        layout=layout,
+        model=model,
+        pretrained=pretrained,
+        preprocess_from=preprocess_from or "",
+    )
     write_file(plan, text.encode())
     for sentence in left_open(layout):
         echo(f"Left open: {sentence}")
@@ -263,9 +272,13 @@ def _print_as_paper(title: str, found: AsPaper) -> None:
         note=[
             f"Mean accuracy {percent(found.accuracy)}, mean confidence {percent(found.confidence)}. "
             f"At {found.level:g}, the uncorrected bootstrap matches {found.n_matched} of "
-            f"{count(len(found.artists), 'artist')}. By this report's own tests, {found.n_found} are imitated, and "
-            f"{found.n_named} are shown to be named more often than placebo names. Few placebo names can show few "
-            "artists.",
+            f"{count(len(found.artists), 'artist')}. By this report's own tests, {found.n_found} are imitated"
+            + (
+                f", and {found.n_named} are shown to be named more often than placebo names. Few placebo names can "
+                "show few artists."
+                if found.accuracy is not None
+                else "."
+            ),
             *found.assumes,
         ],
         aside=True,

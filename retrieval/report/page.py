@@ -12,6 +12,7 @@ from typing import Any
 from imindex.indexer.core.paths import PicturePaths
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import text as report_text
+from imindex.retrieval.report.by_works import shown_by_works
 from imindex.retrieval.report.figures.axes import Figure, Scale
 from imindex.retrieval.report.figures.catalogue import figures, findings_of
 from imindex.retrieval.report.figures.changes import change_figures
@@ -46,7 +47,8 @@ class ResultView:
     """One release by one encoder, as the page shows it; `id` is unique on the page.
 
     `matched`, `named` and `tested` tell whether works and pictures were matched, artists were named, and the match was
-    tested; `intervals` and `compared`, whether the accuracy has intervals, and is compared with placebo names.
+    tested; `intervals` and `compared`, whether the accuracy has intervals, and is compared with placebo names. If
+    `by_works`, the encoder has no text side, and the figures of the classification are those by works.
     """
 
     id: str
@@ -61,6 +63,7 @@ class ResultView:
     paper: AsPaper | None
     intervals: bool
     compared: bool
+    by_works: bool
 
 
 @dataclass(frozen=True)
@@ -223,19 +226,21 @@ def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
 
 
 def _result(identity: str, result: ReportResult, *, figures_too: bool = True) -> ResultView:
+    shown_result = shown_by_works(result)
     return ResultView(
         id=identity,
         encoder=result.encoder,
-        summary=result.summary,
-        rows=sorted(result.artists, key=_strongest_first),
+        summary=shown_result.summary,
+        rows=sorted(shown_result.artists, key=_strongest_first),
         findings=findings_of(result.artists),
         figures=figures(identity, result) if figures_too else (),
         matched=result.summary.n_ranked > 0,
-        named=result.summary.n_classified > 0,
+        named=shown_result.summary.n_classified > 0,
         tested=result.summary.level is not None,
         paper=result.as_paper,
-        intervals=any(row.top1_low is not None for row in result.artists),
-        compared=any(row.placebo_share is not None for row in result.artists),
+        intervals=any(row.top1_low is not None for row in shown_result.artists),
+        compared=any(row.placebo_share is not None for row in shown_result.artists),
+        by_works=result.by_works is not None,
     )
 
 

@@ -32,6 +32,7 @@ from imindex.retrieval.results import (
     Report,
     ReportArtist,
     ReportResult,
+    WorksArtist,
     to_dict,
     to_json,
 )
@@ -39,6 +40,8 @@ from imindex.retrieval.results.report_digest import digest
 from imindex.retrieval.results.tables import csv_cell
 
 NOT_IN_CSV = ("rank_histogram", "neighbours")
+NOT_BY_WORKS_IN_CSV = ("artist", "n", "top1")
+"""Fields of a `WorksArtist` that artists.csv has under other names; `top1` is `top1_by_works` for every encoder."""
 
 
 def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
@@ -157,7 +160,8 @@ def table(report: Report) -> str:
     """Return the artists' rows of all releases and encoders as CSV. Spreadsheets take no cell for a formula.
 
     With several encoders, the rows of all encoders together come first, and two columns tell of each encoder whether it
-    shows the effect alone.
+    shows the effect alone. If an encoder has no text side, the figures of its classification by works are further
+    columns, and empty for the other encoders.
     """
     out = io.StringIO()
     writer = csv.writer(out)
@@ -173,15 +177,23 @@ def _rows(report: Report) -> Iterator[tuple[str, str, dict[str, object]]]:
     """Yield release, encoder and cells of each row of the table."""
     combined = combined_of(report)
     columns = [name for name in ReportArtist.__struct_fields__ if name not in NOT_IN_CSV]
+    in_csv = [name for name in WorksArtist.__struct_fields__ if name not in NOT_BY_WORKS_IN_CSV]
+    images_only = any(result.by_works is not None for result in report.results)
     parts = {}
+
+    def of_works(own: WorksArtist | None) -> dict[str, object]:
+        return {f"{name}_by_works": getattr(own, name, None) for name in in_csv} if images_only else {}
+
     for one in combined.values():
         for row in one.artists:
             cells: dict[str, object] = {name: getattr(row, name, None) for name in columns}
-            yield one.release, TOGETHER, cells | {"p_closed": None, "alone": "; ".join(also_alone(row))}
+            last = {"p_closed": None, "alone": "; ".join(also_alone(row))}
+            yield one.release, TOGETHER, cells | of_works(None) | last
             parts.update({(one.release, part.encoder, row.artist): part for part in row.encoders})
     for result in report.results:
+        by_works = {own.artist: own for own in result.by_works.artists} if result.by_works else {}
         for artist in result.artists:
-            cells = {name: getattr(artist, name) for name in columns}
+            cells = {name: getattr(artist, name) for name in columns} | of_works(by_works.get(artist.artist))
             if combined:
                 part = parts[result.release, result.encoder, artist.artist]
                 cells |= {"p_closed": part.p_closed, "alone": part.alone}

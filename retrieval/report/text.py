@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.findings import SIGNIFICANT, UNJUDGED, Finding
+from imindex.retrieval.report.by_works import shown_by_works
 from imindex.retrieval.report.together import also_alone, combined_of, leading
 from imindex.retrieval.results import (
     Agreement,
@@ -185,18 +186,19 @@ def statement(
 ) -> Statement:
     """State the answer of the audit for a release; see `answer`."""
     result = leading(results, combined)
-    summary = result.summary
+    summary = shown_by_works(result).summary
     if summary.level is None or summary.adjust is None:
         tested = "findings were not tested"
     else:
         tested = f"level {percent(summary.level)} after {ADJUSTED[summary.adjust]} correction"
     warning = not_a_fair_reference(result)
-    main = _main(summary)
+    by_works = result.by_works is not None
+    main = _main(summary, by_works)
     return Statement(
         warning=warning,
         main=f"{_PLANNED[too_often(result)]}{main[:1].lower()}{main[1:]}" if warning else main,
         others=(*_others(summary, together=combined is not None), *_alone(combined)),
-        figures=_averages(summary, results, None if combined else agreement),
+        figures=_averages(summary, by_works, None if combined else agreement, results if combined else ()),
         basis=f"(Encoder {result.encoder}; {tested}.)"
         if combined is None
         else f"(Encoders {listed(combined.encoders)} in one test; {tested}.)",
@@ -235,7 +237,7 @@ def judged(summary: Summary) -> int:
     return summary.n_artists - sum(summary.findings.get(finding, 0) for finding in UNJUDGED)
 
 
-def _main(summary: Summary) -> str:
+def _main(summary: Summary, by_works: bool) -> str:
     """State the strongest finding. It never says that none is found where none could be."""
     found, n = summary.findings, judged(summary)
     whom = count(summary.n_artists, "artist")
@@ -243,10 +245,8 @@ def _main(summary: Summary) -> str:
     effect, open_ = found.get(Finding.NAME_EFFECT, 0), found.get(Finding.SPECIFICITY_NOT_TESTABLE, 0)
     nearer, by_work = found.get(Finding.NEARER, 0), found.get(Finding.BY_WORK, 0)
     if not summary.n_ranked and summary.n_classified:
-        return (
-            f"On average over {whom}, {percent(summary.accuracy, 1)} of the pictures made for an artist are "
-            f"recognised as that artist's."
-        )
+        what = "nearest to the mean of that artist's works" if by_works else "recognised as that artist's"
+        return f"On average over {whom}, {percent(summary.accuracy, 1)} of the pictures made for an artist are {what}."
     if summary.level is None:
         return f"Nothing was tested for {whom}."
     if not n:
@@ -333,13 +333,20 @@ def missed(summary: Summary, together: bool = False) -> str:
     return "is not a finding that there is none."
 
 
-def _averages(summary: Summary, results: Sequence[ReportResult], agreement: Agreement | None) -> str:
+def _averages(
+    summary: Summary,
+    by_works: bool,
+    agreement: Agreement | None,
+    together: Sequence[ReportResult] = (),
+) -> str:
     parts = []
     if summary.accuracy is not None:
         inside = [_interval(percent_span(summary.accuracy_low, summary.accuracy_high, 1), summary)]
         inside.append(f"guessing gives {percent(summary.accuracy_chance, 1)}")
+        by_mean = "nearest to the mean of that artist's works, by an encoder that reads no names"
+        what = by_mean if by_works else "recognised as that artist's"
         parts.append(
-            f"{percent(summary.accuracy, 1)} of an artist's pictures are recognised as that artist's "
+            f"{percent(summary.accuracy, 1)} of an artist's pictures are {what} "
             f"({'; '.join(text for text in inside if text)})"
         )
     if summary.auc is not None:
@@ -352,13 +359,11 @@ def _averages(summary: Summary, results: Sequence[ReportResult], agreement: Agre
         return ""
     unjudged = summary.level is not None and judged(summary) < summary.n_artists
     whom = "all artists, also those who could not be judged" if unjudged else "all artists"
-    if (
-        len(results) > 1 and agreement is None
-    ):  # the findings are by all encoders together, the figures are not
-        text = f"By {results[0].encoder}, on average over {whom}, {', and '.join(parts)}."
+    if together:  # the findings are by all encoders together, the figures are not
+        text = f"By {together[0].encoder}, on average over {whom}, {', and '.join(parts)}."
         each = [
             f"{number(one.summary.auc)} by {one.encoder}"
-            for one in results[1:]
+            for one in together[1:]
             if one.summary.auc is not None
         ]
         return f"{text} This probability is {listed(each)}." if each else text

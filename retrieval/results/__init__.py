@@ -150,6 +150,8 @@ from imindex.retrieval.results.report import (
     ReportArtist,
     ReportResult,
     Summary,
+    WorksArtist,
+    WorksClassification,
 )
 from imindex.retrieval.results.tables import (
     Row,
@@ -157,6 +159,7 @@ from imindex.retrieval.results.tables import (
 )
 from imindex.retrieval.results.testing import (
     HowTested,
+    WhitenedBy,
 )
 
 __all__ = [
@@ -264,7 +267,10 @@ __all__ = [
     "Summary",
     "Time",
     "Verdict",
+    "WhitenedBy",
     "WorkRecord",
+    "WorksArtist",
+    "WorksClassification",
     "draw_with",
     "fields_of",
     "from_dict",

@@ -23,6 +23,10 @@ class PlannedTests(Result, kw_only=True, frozen=True):
     confidence_level : float
         Confidence level of intervals.
     seed : int
+    csls_k : int
+        Number of neighbours in CSLS; absent if ranks are by cosine.
+    whiten : bool
+        True if vectors are whitened; otherwise absent.
     """
 
     level: Level
@@ -30,6 +34,8 @@ class PlannedTests(Result, kw_only=True, frozen=True):
     n_resamples: Count
     confidence_level: Level
     seed: Seed
+    csls_k: Count | UnsetType = UNSET
+    whiten: bool | UnsetType = UNSET
 
 
 class Amendment(Result, kw_only=True, frozen=True):

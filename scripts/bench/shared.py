@@ -35,15 +35,23 @@ def draw(folder: Path, count: int, side: int = 512) -> None:
 
 
 def random_weights(model: str, path: Path) -> Path:
-    """Save random weights of a model that open_clip knows: the arithmetic is that of trained weights."""
+    """Save random weights of a model that open_clip knows: the arithmetic is that of trained weights.
+
+    They are written to a folder of their own in place of `path`, beside a configuration that says how pictures are
+    prepared for them.
+    """
     import open_clip
     import safetensors.torch
     import torch
 
     torch.manual_seed(0)
     state = open_clip.create_model(model).state_dict()
-    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
-    return path
+    weights = path.with_suffix("") / "open_clip_model.safetensors"
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    settings = {"model_cfg": open_clip.get_model_config(model), "preprocess_cfg": {}}
+    (weights.parent / "open_clip_config.json").write_text(json.dumps(settings))
+    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in state.items()}, weights)
+    return weights
 
 
 def clustered(n: int, dim: int, seed: int = 0, centres: int = 2_000) -> Iterator[np.ndarray]:

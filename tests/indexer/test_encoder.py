@@ -56,7 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save(
         {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in weights.items()}}, folder / "train.pt"
     )
-    (folder / "plain.json").write_text(json.dumps(TINY))
+    (folder / "plain.json").write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
+    (folder / "bare.json").write_text(json.dumps(TINY))
     wrapped = {"model_cfg": TINY, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3}}
     (folder / "wrapped.json").write_text(json.dumps(wrapped))
     return folder
@@ -69,6 +70,8 @@ def registered(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
     (tmp_path / "tiny-for-tests.json").write_text(json.dumps(TINY))
     open_clip.add_model_config(tmp_path / "tiny-for-tests.json")
+    tags = {"first": open_clip.pretrained._pcfg(), "second": open_clip.pretrained._pcfg()}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny-for-tests", tags)
     yield "tiny-for-tests"
 
 
@@ -146,7 +149,8 @@ def test_activation_follows_the_pretrained_tag(
     tag = {"url": "https://nowhere.invalid/x.safetensors", "quick_gelu": quick_gelu}
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, registered, {"a_tag": tag})
     monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *_, **__: weights)
-    tagged, plain = quick(registered, "a_tag"), quick(registered, weights)
+    tagged, plain = quick(registered, "a_tag"), quick(str(folder / "plain.json"), weights)
+    assert quick(registered, folder / "weights.pt").info.identity() == tagged.info.identity()
     expected = open_clip.create_model(registered, pretrained=weights, force_quick_gelu=quick_gelu).eval()
     with torch.no_grad():
         wanted = expected.encode_image((pixels(4) / 255 - tagged._mean) / tagged._std).numpy()
@@ -439,7 +443,7 @@ def test_a_torchscript_archive_is_named_and_its_conversion_works(
     with pytest.raises(ImindexError, match=r"TorchScript archive.*--pretrained openai.*convert it") as raised:
         quick(registered, archive)
     sentence, command = str(raised.value).split("\n")
-    assert str(archive) in sentence and "-quickgelu" in sentence
+    assert str(archive) in sentence and "--preprocess-from openai" in sentence
     words = shlex.split(command)
     assert words[0] == "python"
     subprocess.run([sys.executable, *words[1:]], check=True, timeout=120)

@@ -36,7 +36,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     torch.manual_seed(1)
     model = open_clip.model.CLIP(**CONFIG)
     config, file = folder / "tiny.json", folder / "w.safetensors"
-    config.write_text(json.dumps(CONFIG), encoding="utf-8")
+    config.write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}), encoding="utf-8")
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     state["visual.proj"] = state["visual.proj"].half()  # as some published weights are
     safetensors.torch.save_file(state, file)

@@ -26,16 +26,25 @@ def check_gate(report: Mapping[str, Any], conditions: Sequence[str], base: str) 
         (condition, one["release"], TOGETHER)
         for one in report.get("combined", ()) if one["release"] != base for condition in together
     ]  # fmt: skip
-    asked += [(condition, *one) for one in releases for condition in conditions if condition not in together]
+    named = {r["encoder"] for r in report["results"] if not r.get("by_works")}
+    asked += [
+        (condition, *one) for one in releases for condition in conditions
+        if condition not in together and (one[1] in named or not named or not _by_name(condition))
+    ]  # fmt: skip
     done.same("gate", [(v["condition"], v["release"], v["encoder"]) for v in report["gate"]], asked)
     for verdict in report["gate"]:
         _verdict(done.at(f"gate.{verdict['condition']}"), verdict, report, base)
     return done.problems
 
 
+def _by_name(condition: str) -> bool:
+    """Whether a condition is on the accuracy by name, which only encoders with a text side have."""
+    return condition.lstrip().startswith("accuracy") and "by_works" not in condition
+
+
 def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> None:
     metric, operator, relative, sign, number, percent = re.fullmatch(
-        r"([a-z.]+) *(>=|<=|>|<) *(base[a-z.]*)? *([+-]?) *([\d.]*) *(%?)", said["condition"]
+        r"([a-z._]+) *(>=|<=|>|<) *(base[a-z.]*)? *([+-]?) *([\d.]*) *(%?)", said["condition"]
     ).groups()  # type: ignore[union-attr]
     offset = float(number or 0) / (100 if percent else 1) * (-1 if sign == "-" else 1)
     against = bool(relative) or ".change" in metric or ".beyond" in metric or metric in ("risen", "fallen")
@@ -66,7 +75,13 @@ def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> No
     here.same("outcome", said["outcome"], outcome)
     here.same("failed", said["failed"], {"failed": True, "passed": False}.get(outcome))
     words = {"failed": "fails.", "passed": "passes.", "undecided": "undecided."}
-    here.same("reason", said["reason"].rpartition(": ")[2], words[outcome])
+    kinds = {bool(r.get("by_works")) for r in report["results"]}
+    partly = kinds == {True, False} and _by_name(said["condition"])
+    reason, _, only = said["reason"].partition(f" Only by {said['encoder']}: ")
+    here.same("reason", reason.rpartition(": ")[2], words[outcome])
+    without = dict.fromkeys(r["encoder"] for r in report["results"] if r.get("by_works"))
+    has = f"{', '.join(without)} {'has' if len(without) == 1 else 'have'} no text side."
+    here.same("reason, coverage", only, has if partly else "")
 
 
 def _counts(
@@ -151,9 +166,22 @@ def _metric(
             pair["candidate"] and not pair["decided"] for pair in pairs
         )
     name, _, end = metric.partition(".")
+    if name == "accuracy_by_works":
+        found = result["by_works"] if result.get("by_works") else {"accuracy": result["summary"][name]}
+        if not against:
+            return float(found[f"accuracy_{end}" if end else "accuracy"])
+        compared = {row["artist"] for row in _compared(report, said)["artists"]}
+        known = [row for row in result["artists"] if row["top1_by_works"] is not None]
+        if end:
+            return (
+                float(found[f"accuracy_{end}"]) if {row["artist"] for row in known} <= compared else math.nan
+            )
+        shares = [row["top1_by_works"] for row in known if row["artist"] in compared]
+        return math.fsum(shares) / len(shares)
     if name in ("auc", "accuracy"):
         if not against:
-            return float(result["summary"][f"{name}_{end}" if end else name])
+            figure = result["summary"][f"{name}_{end}" if end else name]
+            return math.nan if figure is None else float(figure)
         compared = _compared(report, said)["figures"][name]
         kind, _, part = end.partition(".")
         if kind in ("change", "beyond"):
@@ -161,7 +189,8 @@ def _metric(
             if kind == "beyond" and part in ("low", "high"):
                 key = f"beyond_{part}"
             return math.nan if compared[key] is None else float(compared[key])
-        return float(compared[f"{side}_{end}" if end else side])
+        figure = compared[f"{side}_{end}" if end else side]
+        return math.nan if figure is None else float(figure)
     if name in ("risen", "fallen"):
         shifts = _compared(report, said)["shifts"]
         return (
@@ -203,7 +232,14 @@ def _table_rows(report: Mapping[str, Any]) -> list[Row]:
             alone = "; ".join(part["encoder"] for part in row["encoders"] if part["alone"])
             cells = {key: row.get(key) for key in columns}
             rows.append(
-                {"release": one["release"], "encoder": TOGETHER, **cells, "p_closed": None, "alone": alone}
+                {
+                    "release": one["release"],
+                    "encoder": TOGETHER,
+                    **cells,
+                    **_works_columns(report, {}, row),
+                    "p_closed": None,
+                    "alone": alone,
+                }
             )
             parts.update({(one["release"], part["encoder"], row["artist"]): part for part in row["encoders"]})
     for result in report["results"]:
@@ -212,8 +248,31 @@ def _table_rows(report: Mapping[str, Any]) -> list[Row]:
             if parts:
                 part = parts[result["release"], result["encoder"], row["artist"]]
                 more = {key: part[key] for key in ("p_closed", "alone")}
-            rows.append({"release": result["release"], "encoder": result["encoder"], **row, **more})
+            rows.append(
+                {
+                    "release": result["release"],
+                    "encoder": result["encoder"],
+                    **row,
+                    **_works_columns(report, result, row),
+                    **more,
+                }
+            )
     return rows
+
+
+WORKS_COLUMNS = (
+    "top1_low", "top1_high", "top5", "p_named", "p_named_adjusted", "placebo_share", "p_chance_if_independent",
+    "confused_with",
+)  # fmt: skip
+
+
+def _works_columns(report: Mapping[str, Any], result: Row, row: Row) -> Row:
+    """The figures by works, which are columns if any encoder has no text side, and empty for the others."""
+    if not any(one.get("by_works") for one in report["results"]):
+        return {}
+    artists = (result.get("by_works") or {"artists": []})["artists"]
+    own = next((one for one in artists if one["artist"] == row["artist"]), {})
+    return {f"{key}_by_works": own.get(key) for key in WORKS_COLUMNS}
 
 
 def check_table(report: Mapping[str, Any], file: Path) -> list[str]:
