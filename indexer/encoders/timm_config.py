@@ -25,7 +25,7 @@ _FORBIDDEN = frozenset(
 )  # fmt: skip
 """Arguments of `timm.create_model` that are no part of a network."""
 _FOREIGN = ("auto_map", "custom_code", "custom_load", "custom_pipelines", "trust_remote_code")
-_MOST_LAYERS = 1000
+_MOST_LAYERS = 200
 _MOST = 1 << 16
 """The largest number among the arguments of a network."""
 
@@ -92,6 +92,7 @@ def read_folder(folder: Path) -> FolderConfig:
             f"{config} does not say how pictures are prepared (mean and std in pretrained_cfg). Add it, as it is in "
             "the configuration of the published weights that these come from."
         )
+    _check_data(config, stated)
     arguments = _arguments(config, settings.get("model_args") or {})
     if "input_size" not in stated and "img_size" in arguments:
         side = arguments["img_size"]
@@ -99,7 +100,25 @@ def read_folder(folder: Path) -> FolderConfig:
     return FolderConfig(architecture, file, stated, arguments)
 
 
-def _arguments(config: Path, arguments: object) -> dict[str, Any]:
+def _check_data(config: Path, data: Mapping[str, Any]) -> None:
+    """Check the types of an untrusted preprocessing; the ranges are checked where it is used."""
+    for key, value in data.items():
+        if key in ("interpolation", "crop_mode"):
+            valid, expected = isinstance(value, str), "a text"
+        elif key == "crop_pct":
+            valid, expected = _is_number(value), "a number"
+        else:
+            valid = isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+            expected = "a list of three numbers"
+        if not valid:
+            raise ImindexError(f"{config} has the {key} {repr(value)[:60]}, not {expected}. Correct it.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _arguments(config: Path, arguments: object) -> Mapping[str, Any]:
     """Check the arguments of a network in an untrusted configuration."""
     if not isinstance(arguments, dict):
         raise ImindexError(f"{config}: model_args is not an object. Pass a folder that timm saved.")
