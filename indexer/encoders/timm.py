@@ -94,6 +94,8 @@ class _Source:
         Preprocessing as timm has it, of `DATA_KEYS`.
     arguments : mapping
         Arguments of the network, from the configuration of a folder.
+    layers : int
+        Layers that the arguments ask for.
     taken_from : str
         Where `data` was taken from, if the weights do not state it.
     recorded : Preprocess, optional
@@ -106,6 +108,7 @@ class _Source:
     file: Path | None
     data: Mapping[str, Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    layers: int = 0
     taken_from: str = ""
     recorded: Preprocess | None = None
 
@@ -171,8 +174,14 @@ def load(
     source = _source(name.removeprefix(NAME).removeprefix(":"), pretrained, preprocess_from)
     wanted = _size(model, options.get("size"))
     with quiet():
+        state = _read(source.file) if source.file else None
+        if state is not None and source.layers > len(state):
+            raise ImindexError(
+                f"{source.file} does not fit {source.timm_name}: it has {len(state)} weights, and the configuration "
+                f"asks for {source.layers} layers. {_FIT}"
+            )
         sketch = _sketch(model, source, wanted)
-        network = _filled(source, sketch) if source.file else _downloaded(source, sketch)
+        network = _downloaded(source, sketch) if state is None else _filled(source, sketch, state)
     digest = weights_digest(network)
     for each in (network, sketch.network):
         _pool(model, each, options.get("pooling"))
@@ -348,7 +357,9 @@ def _source(name: str, pretrained: str | None, preprocess_from: str | EncoderInf
         recorded = Preprocess.from_dict(preprocess_from.rendered(AS_ENCODED, REJECT).preprocess)
         size = {"input_size": (3, *recorded.size)}
         origin = preprocess_from.preprocess_from
-        return _Source(f"{NAME}:{name}", architecture, first, file, size, {}, origin, recorded)
+        return _Source(
+            f"{NAME}:{name}", architecture, first, file, size, taken_from=origin, recorded=recorded
+        )
     if not tags and chosen is None:
         raise ImindexError(
             f"A file of weights does not say how pictures are prepared for it, and timm has no published weights of "
@@ -356,7 +367,9 @@ def _source(name: str, pretrained: str | None, preprocess_from: str | EncoderInf
             f"a folder that timm saved as --model {NAME}:local-dir:FOLDER."
         )
     found = taken(architecture, chosen, published)
-    return _Source(f"{NAME}:{name}", architecture, first, file, _data_of(found.settings), {}, found.source)
+    return _Source(
+        f"{NAME}:{name}", architecture, first, file, _data_of(found.settings), taken_from=found.source
+    )
 
 
 def _refuse_choice(chosen: str | None, states: str) -> None:
@@ -415,7 +428,7 @@ def _folder(name: str, pretrained: str | None) -> _Source:
         raise ImindexError(
             f"{folder} has a preprocessing that cannot be used: {_reason(error)} Correct it."
         ) from error
-    return _Source(model, found.architecture, "", found.weights, data, found.arguments)
+    return _Source(model, found.architecture, "", found.weights, data, found.arguments, found.layers)
 
 
 # Networks
@@ -509,11 +522,9 @@ def _downloaded(source: _Source, sketch: _Sketch) -> torch.nn.Module:
     return network.eval()
 
 
-def _filled(source: _Source, sketch: _Sketch) -> torch.nn.Module:
-    """Load a file of weights; every weight has to have its place."""
+def _filled(source: _Source, sketch: _Sketch, state: Mapping[str, Any]) -> torch.nn.Module:
+    """Load the tensors of a file; every weight has to have its place."""
     file = source.file
-    assert file is not None
-    state = _read(file)
     n_file = sum(value.numel() for value in state.values() if isinstance(value, torch.Tensor))
     n_network = sum(value.numel() for value in sketch.network.state_dict().values())
     if n_network > _MOST_GROWTH * max(n_file, 1):
@@ -525,7 +536,7 @@ def _filled(source: _Source, sketch: _Sketch) -> torch.nn.Module:
             state = dict(sketch.convert(state, sketch.network))
         except Exception as error:
             raise ImindexError(f"{file} does not fit {source.timm_name}: {_reason(error)} {_FIT}") from error
-    state = _fitting(source, sketch, file, state)
+    state = _fitting(source, sketch, state)
     network: torch.nn.Module = timm.create_model(source.timm_name, pretrained=False, **sketch.arguments)
     network.load_state_dict(state, strict=False)
     return network.eval()
@@ -554,9 +565,7 @@ def _read(file: Path) -> Mapping[str, Any]:
     return state
 
 
-def _fitting(
-    source: _Source, sketch: _Sketch, file: Path, state: Mapping[str, Any]
-) -> dict[str, torch.Tensor]:
+def _fitting(source: _Source, sketch: _Sketch, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Return the weights of the network, without its classifier, or refuse a file that has others."""
     own = sketch.network.state_dict()
     kept = {key: value for key, value in state.items() if key in own or key not in sketch.classifier}
@@ -577,7 +586,7 @@ def _fitting(
         if keys
     ]
     if faults:
-        raise ImindexError(f"{file} does not fit {source.timm_name}: {'; '.join(faults)}. {_FIT}")
+        raise ImindexError(f"{source.file} does not fit {source.timm_name}: {'; '.join(faults)}. {_FIT}")
     return kept
 
 
