@@ -52,7 +52,7 @@ def preprocess_fault(settings: Mapping[str, Any], *, partial: bool = False) -> s
         (
             "resize_to",
             _is_edge(settings),
-            f"a whole number from the longer side of size to {MAX_SIDE}, with no padding",
+            f"a whole number from the longer side of size to {MAX_SIDE}, or one for each side, with no padding",
         ),
         ("crop_floor", _is_choice, "true or false"),
     ):
@@ -100,13 +100,17 @@ def _one_of(known: tuple[str, ...]) -> Any:
 def _is_edge(settings: Mapping[str, Any]) -> Any:
     """Return whether a picture can be resized to an edge before it is cropped to the size."""
     size = settings.get("size")
-    sides = size if isinstance(size, (list, tuple)) else [size]
-    least = max((int(side) for side in sides if side is not None and _is_whole(side)), default=1)
+    sides: list[Any] = list(size) if isinstance(size, (list, tuple)) else [size]
+    sides = [side for side in sides if _is_whole(side)] or [1]
 
     def valid(value: Any) -> bool:
         if value is None:
             return True
-        return _is_whole(value) and least <= value <= MAX_SIDE and settings.get("resize_mode") != "longest"
+        if settings.get("resize_mode") == "longest":
+            return False
+        if _is_whole(value):
+            return bool(max(sides) <= value <= MAX_SIDE)
+        return _is_size(value) and len(value) == 2 and value[0] >= sides[0] and value[1] >= sides[-1]
 
     return valid
 

@@ -29,6 +29,7 @@ from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.encoders.base import Encoder
+from imindex.indexer.encoders.model_options import join_options, split_options
 from imindex.indexer.encoders.multi_device import on_devices
 from imindex.indexer.encoders.open_clip_config import (
     check_config,
@@ -42,7 +43,7 @@ from imindex.indexer.encoders.published import OPTION, Settings, taken
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL, open_clip_spelling
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 from imindex.indexer.encoders.torchscript import refuse_torchscript
-from imindex.indexer.encoders.weights import OPTIONAL, import_towers, weights_assigned
+from imindex.indexer.encoders.weights import OPTIONAL, holds_only, import_towers, weights_assigned
 from imindex.indexer.system.input_files import read_text, refuse_special_files
 from imindex.indexer.system.light_imports import light_imports
 
@@ -53,6 +54,9 @@ DEFAULT_PRETRAINED = {"ViT-B-32": "laion2b_s34b_b79k"}
 """The weights of a model that is named without any."""
 _QUIET = threading.RLock()
 _CONFIG = "open_clip_config.json"
+TOWERS = ("both", "image")
+_IMAGE_TOWER = "visual."
+"""How the names of the tensors of an image tower begin."""
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "clip"
 
 
@@ -63,18 +67,16 @@ class OpenClipEncoder(TorchEncoder):
     ----------
     model : torch.nn.Module
         An open_clip model, which has `encode_image` and `encode_text`.
-    tokenizer : callable
-        Takes a list of texts and returns a tensor of tokens.
+    tokenizer : callable, optional
+        Takes a list of texts and returns a tensor of tokens. Without it the encoder has no text side.
     info, device, batch_size
         See `TorchEncoder`.
     """
 
-    has_text = True
-
     def __init__(
         self,
         model: torch.nn.Module,
-        tokenizer: Callable[[list[str]], torch.Tensor],
+        tokenizer: Callable[[list[str]], torch.Tensor] | None,
         info: EncoderInfo,
         *,
         device: torch.device,
@@ -82,12 +84,14 @@ class OpenClipEncoder(TorchEncoder):
     ):
         super().__init__(model, info, device=device, batch_size=batch_size)
         self._tokenizer = tokenizer
+        self.has_text = tokenizer is not None
 
     def features(self, prepared: torch.Tensor) -> torch.Tensor:
         features: torch.Tensor = self.model.encode_image(prepared)
         return features
 
     def text_features(self, texts: list[str]) -> torch.Tensor:
+        assert self._tokenizer is not None  # has_text
         features: torch.Tensor = self.model.encode_text(self._tokenizer(texts).to(self.device))
         return features
 
@@ -108,7 +112,8 @@ def load(
     model : str
         `demo`, a name that open_clip knows (`ViT-B-32`, or as OpenAI writes it, `ViT-B/32`), `local-dir:FOLDER`,
         `hf-hub:ORG/REPO`, or a JSON file with a model
-        configuration (open_clip's own, or `{"model_cfg": ..., "preprocess_cfg": ...}`).
+        configuration (open_clip's own, or `{"model_cfg": ..., "preprocess_cfg": ...}`). With `?tower=image` at its end,
+        and where a file of weights holds nothing else, only the image tower is loaded.
     pretrained : str, optional
         A tag that open_clip knows for the model, or a file of weights.
     devices, precision, batch_size, preprocess_from
@@ -121,6 +126,10 @@ def load(
         The model is unknown, its weights are not found or cannot be downloaded, or nothing says how pictures are
         prepared for them.
     """
+    model, options = _split(model)
+    tower = options.get("tower", "both")
+    if tower not in TOWERS:
+        raise ImindexError(f"tower={tower} is not one of {', '.join(TOWERS)}. Correct it, or drop it.")
     model = _absolute(registered_name(model))
     pretrained = pretrained or DEFAULT_PRETRAINED.get(model)
     if pretrained and model != DEMO_MODEL and ":" in model and not model.endswith(".json"):
@@ -131,17 +140,22 @@ def load(
     if pretrained and Path(pretrained).is_file():
         refuse_torchscript(model, pretrained)
     with _open_clip_name(model, pretrained) as (name, tag), _quiet():
-        network, tokenizer, config, source = _create(model, pretrained, name, tag, preprocess_from)
+        alone = _is_image_tower(name, tag)
+        if alone:
+            tower = "image"
+        network, tokenizer, config, source = _create(
+            model, pretrained, name, tag, preprocess_from, image_only=tower == "image", alone=alone
+        )
     preprocess = Preprocess.from_dict(network.visual.preprocess_cfg)  # type: ignore[union-attr, arg-type]
     info = EncoderInfo(
-        model=model,
+        model=join_options(model, options) if options else model,
         pretrained=pretrained or "",
         weights_sha256=weights_digest(network),
         config=config,
         preprocess=preprocess.as_dict(),
         dim=int(config["embed_dim"]),
         precision=precision,
-        tokens_sha256=tokens_digest(tokenizer(list(PROBE_TEXTS)).tolist()),
+        tokens_sha256=tokens_digest(tokenizer(list(PROBE_TEXTS)).tolist()) if tokenizer else "",
         preprocess_from=source,
     )
 
@@ -154,12 +168,28 @@ def load(
 
 def knows(model: str, pretrained: str | None) -> bool:
     """Whether open_clip has a model of this name, and weights of this tag; not a folder, a file or a repository."""
-    model = registered_name(model)
+    model = registered_name(_split(model)[0])
     if model == DEMO_MODEL:
         return not pretrained
     return model in open_clip.list_models() and (
         not pretrained or bool(open_clip.get_pretrained_cfg(model, pretrained))
     )
+
+
+def _split(model: str) -> tuple[str, dict[str, str]]:
+    """Split a name from its options. A question mark without options belongs to the name, as it always did."""
+    return (
+        split_options(model, ("tower",)) if "=" in model.rpartition("?")[2] and "?" in model else (model, {})
+    )
+
+
+def _is_image_tower(name: str, tag: str | None) -> bool:
+    """Return whether a file of weights of the user's has no tensors but those of an image tower."""
+    if not name.startswith("local-dir:"):
+        is_tag = bool(tag and open_clip.get_pretrained_cfg(name, tag))
+        return not is_tag and Path(tag or "").is_file() and holds_only(str(tag), _IMAGE_TOWER)
+    found = open_clip.factory._find_checkpoint_in_dir(Path(name.removeprefix("local-dir:")))
+    return bool(found) and holds_only(str(found), _IMAGE_TOWER)
 
 
 def registered_name(model: str) -> str:
@@ -182,7 +212,11 @@ def compared_config(config: Mapping[str, Any]) -> dict[str, object]:
     That is the activation, and the shape of the two towers (such as the number of heads), as a short digest.
     """
     towers = {key: config.get(key) for key in ("vision_cfg", "text_cfg")}
-    return {"activation": bool(config.get("quick_gelu")), "architecture": json_digest(towers)[:12]}
+    return {
+        "tower": config.get("tower", "both"),
+        "activation": bool(config.get("quick_gelu")),
+        "architecture": json_digest(towers)[:12],
+    }
 
 
 def _absolute(model: str) -> str:
@@ -237,6 +271,9 @@ def _create(
     name: str,
     tag: str | None,
     preprocess_from: str | EncoderInfo | None,
+    *,
+    image_only: bool,
+    alone: bool,
 ) -> tuple[torch.nn.Module, Any, dict[str, Any], str]:
     """Return the network, its tokenizer, its configuration, and where its preprocessing was taken from."""
     known = open_clip.get_pretrained_cfg(name, tag) if tag and ":" not in name else None
@@ -246,25 +283,50 @@ def _create(
     try:
         config = open_clip.get_model_config(name)
         if config is not None:
-            _check(model, name, check_config(model, config))
+            _check(model, name, check_config(model, config), image_only=image_only)
             import_towers(open_clip, config)
             unstated = _unstated(model, pretrained, name, config, preprocess_from)
             quick_gelu = quick_gelu or bool(unstated and unstated.quick_gelu)
-        with weights_assigned():
+        with weights_assigned(_IMAGE_TOWER if image_only else ""):
             network = open_clip.create_model(
                 name,
                 pretrained=tag,
                 require_pretrained=True,
                 force_quick_gelu=quick_gelu,
                 force_preprocess_cfg=unstated and dict(unstated.preprocess),
+                **(_without_text(config or {}, alone=alone) if image_only else {}),
             )
-        tokenizer = open_clip.get_tokenizer(name)
+        if image_only:
+            _keep_image_tower(network)
+        tokenizer = None if image_only else open_clip.get_tokenizer(name)
     except ImindexError:
         raise
     except Exception as error:
         raise ImindexError(_cannot_load(model, pretrained, name, error)) from error
     config = {**config, "quick_gelu": True} if quick_gelu else {**config}
+    if image_only:
+        kept = ("embed_dim", "vision_cfg", "quick_gelu")
+        config = {**{key: config[key] for key in kept if key in config}, "tower": "image"}
     return network, tokenizer, config, unstated.source if unstated else ""
+
+
+def _without_text(config: Mapping[str, Any], *, alone: bool) -> dict[str, object]:
+    """Return arguments of a model whose text side is not needed: nothing of it is downloaded."""
+    arguments: dict[str, object] = {}
+    if alone and "init_logit_bias" in config:
+        arguments["init_logit_bias"] = (
+            None  # open_clip would derive it from a tensor that the weights do not have
+        )
+    if text_tower(config):
+        arguments["text_cfg"] = {"context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
+    return arguments
+
+
+def _keep_image_tower(network: torch.nn.Module) -> None:
+    """Remove everything from a network but its image tower."""
+    for members in (network._modules, network._parameters, network._buffers):
+        for name in [name for name in members if name != "visual"]:
+            delattr(network, name)
 
 
 @dataclass(frozen=True)
@@ -299,6 +361,12 @@ def _unstated(
         return _Unstated(recorded, quick_gelu, preprocess_from.preprocess_from)
     if ":" not in name and (beside := _beside(model, str(pretrained), config, chosen)):
         return beside
+    if ":" in name and not chosen:
+        raise ImindexError(
+            f"The configuration of {model} has no preprocess_cfg, so nothing says how pictures are prepared for it. "
+            f'Add "preprocess_cfg": {{"mean": [...], "std": [...]}}, or pass {OPTION} MODEL:TAG with published weights '
+            "that have the same preprocessing, such as ViT-B-32:openai."
+        )
     if chosen:
         named, colon, tag = chosen.rpartition(":")
         chosen = f"{registered_name(named)}{colon}{tag.lower().replace('-', '_')}"  # as open_clip reads names and tags
@@ -389,11 +457,11 @@ def _beside(model: str, pretrained: str, config: Mapping[str, Any], chosen: str 
     return _Unstated(settings["preprocess_cfg"], bool(own.get("quick_gelu")), f"{_CONFIG} beside the weights")
 
 
-def _check(model: str, name: str, config: Mapping[str, Any]) -> None:
+def _check(model: str, name: str, config: Mapping[str, Any], *, image_only: bool) -> None:
     """Refuse a model whose text tower is not a plain one, or whose weights are missing."""
-    if not name.startswith("local-dir:"):
+    if not name.startswith("local-dir:") and not image_only:
         check_no_folder(model, config)
-    tower = text_tower(config)
+    tower = None if image_only else text_tower(config)
     if tower is not None:
         from transformers import PretrainedConfig
 

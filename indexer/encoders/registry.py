@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 BACKENDS = {
     "open_clip": "imindex.indexer.encoders.open_clip",
+    "csd": "imindex.indexer.encoders.csd",
+    "megastyle": "imindex.indexer.encoders.megastyle",
     "sscd": "imindex.indexer.encoders.sscd",
+    "timm": "imindex.indexer.encoders.timm",
     "transformers": "imindex.indexer.encoders.transformers",
 }
 """The module of each back end, by the name that starts `--model`: `NAME` alone, or `NAME:MODEL`."""

@@ -58,6 +58,6 @@ def refuse_torchscript(model: str, weights: str | os.PathLike[str]) -> None:
     raise ImindexError(
         f"{found} is a TorchScript archive, as OpenAI published the weights of CLIP: it holds code, which imindex "
         f"never runs. Pass --pretrained openai, which gets the weights of {model} without code. Or, if you trust the "
-        f"file, convert it once with the command below, then pass --pretrained {target} (OpenAI's weights need "
-        f"a --model that ends in -quickgelu, such as ViT-B-32-quickgelu).\n{command}"
+        f"file, convert it once with the command below, then pass --pretrained {target} "
+        f"--preprocess-from openai.\n{command}"
     )

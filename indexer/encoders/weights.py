@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import pickle
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -12,6 +14,11 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.encoders.torchscript import is_torchscript
+from imindex.indexer.system.input_files import open_input
 
 OPTIONAL = ("transformers", "timm")
 """Libraries that open_clip imports if they are installed. Only models with a tower of theirs need them."""
@@ -48,10 +55,52 @@ def weights_mapped() -> Iterator[None]:
         _mapped.reset(token)
 
 
+def holds_only(file: str | os.PathLike[str], prefix: str) -> bool:
+    """Return whether all tensors of a file of weights have names that begin with a prefix. No tensor is read."""
+    names = _tensor_names(file)
+    return bool(names) and all(name.startswith(prefix) for name in names)
+
+
+def _tensor_names(file: str | os.PathLike[str]) -> list[str]:
+    """Return the names of a file's tensors, without those of wrappers around the network; empty if it is not clear."""
+    try:
+        if os.fspath(file).endswith(".safetensors"):
+            from safetensors import safe_open
+
+            with safe_open(os.fspath(file), framework="pt") as opened:
+                names = list(opened.keys())
+        elif is_torchscript(file):
+            return []
+        else:
+            with open_input(file) as read:
+                content = torch.load(read, map_location="meta", weights_only=True)
+            content = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+            names = [str(name) for name in content]
+    except (
+        ImindexError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        KeyError,
+        pickle.UnpicklingError,
+        SafetensorError,
+    ):
+        return []  # loading it says what is wrong
+    return [name.removeprefix("module.") for name in names]
+
+
 @contextlib.contextmanager
-def weights_assigned() -> Iterator[None]:
+def weights_assigned(only: str = "") -> Iterator[None]:
     """Make models in this context without random weights, and let `load_state_dict` take tensors into the model.
 
+    Parameters
+    ----------
+    only : str
+        Take only tensors whose names begin with this. The rest of the model is undefined: remove it.
+
+    Notes
+    -----
     Tensors of a safetensors file are mapped into memory. Each is copied, so that the model does not change with the
     file, except within `weights_mapped`. A tensor of another type or shape than the model's is converted, or refused,
     as usual. Every weight must be loaded: a model that is used without is undefined.
@@ -73,13 +122,23 @@ def weights_assigned() -> Iterator[None]:
             return loads(module, state, *args, **kwargs)
         own, converted = module.state_dict(), dict(state)
         for name, value in converted.items():
+            if only and not name.startswith(only):
+                continue
             if name in own and isinstance(value, torch.Tensor):
                 converted[name] = value.to(own[name].dtype, copy=not _mapped.get())
                 if isinstance(state, dict):  # frees the tensor, if it was read and not mapped
                     state[name] = converted[name]
-        result = loads(module, converted, *args, **{**kwargs, "assign": True})
-        if result.missing_keys:
-            raise RuntimeError(f"the weights lack {', '.join(result.missing_keys[:3])}")
+        if only:
+            converted = {name: value for name, value in converted.items() if name.startswith(only)}
+            surplus = [name for name in converted if name not in own]
+            if surplus:
+                raise RuntimeError(f"the model has no {', '.join(surplus[:3])}")
+            result = loads(module, converted, strict=False, assign=True)
+        else:
+            result = loads(module, converted, *args, **{**kwargs, "assign": True})
+        missing = [name for name in result.missing_keys if name.startswith(only)]
+        if missing:
+            raise RuntimeError(f"the weights lack {', '.join(missing[:3])}")
         return result
 
     with _LOADING:

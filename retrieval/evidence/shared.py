@@ -29,6 +29,10 @@ class TextEncoder(Protocol):
     """The text side of an encoder."""
 
     @property
+    def has_text(self) -> bool:
+        """Whether there is one; without it, `encode_texts` raises."""
+
+    @property
     def dim(self) -> int:
         """The length of a vector."""
 
@@ -50,6 +54,14 @@ class Texts:
     def __init__(self, load: Callable[[], TextEncoder]):
         self._load = functools.cache(load)
         self._vectors: dict[tuple[str, ...], Float16] = {}
+        self._known: bool | None = None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the encoder encodes texts; loads it unless that is known."""
+        if self._known is None:
+            self._known = self._load().has_text
+        return self._known
 
     @property
     def dim(self) -> int:
@@ -64,8 +76,9 @@ class Texts:
         return self._vectors[key]
 
     def encode_with(self, encoder: TextEncoder, lists: Iterable[Sequence[str]]) -> None:
-        """Encode lists of texts with an encoder that is already loaded. It is not kept."""
-        for texts in lists:
+        """Encode lists of texts with an encoder that is already loaded, if it has a text side. It is not kept."""
+        self._known = encoder.has_text
+        for texts in lists if encoder.has_text else ():
             self._vectors[tuple(texts)] = encoder.encode_texts(texts)
 
 

@@ -74,6 +74,19 @@ from imindex.retrieval.results.comparison import (
     SideReleaseFindings,
     Verdict,
 )
+from imindex.retrieval.results.encoders import (
+    ComparedEncoder,
+    EncoderComparison,
+    EncoderDifference,
+    EncoderFigures,
+    EncoderRecommendation,
+    EncodingSpeed,
+    Estimate,
+    ProtocolArtist,
+    ProtocolWorks,
+    ReliabilityBin,
+    ToldArtist,
+)
 from imindex.retrieval.results.matching import (
     ArtistTests,
     AucMatrix,
@@ -117,6 +130,7 @@ from imindex.retrieval.results.records import (
     ArtistOrigin,
     BlockedPicture,
     CopyDecision,
+    EncoderChoice,
     EncoderRecord,
     FailedRun,
     PlannedTests,
@@ -142,6 +156,8 @@ from imindex.retrieval.results.report import (
     ReportArtist,
     ReportResult,
     Summary,
+    WorksArtist,
+    WorksClassification,
 )
 from imindex.retrieval.results.tables import (
     Row,
@@ -149,6 +165,7 @@ from imindex.retrieval.results.tables import (
 )
 from imindex.retrieval.results.testing import (
     HowTested,
+    WhitenedBy,
 )
 
 __all__ = [
@@ -176,6 +193,7 @@ __all__ = [
     "ClassificationEvidence",
     "ClassificationMethod",
     "ClassifiedArtist",
+    "ComparedEncoder",
     "Comparison",
     "Confusion",
     "Copies",
@@ -185,8 +203,15 @@ __all__ = [
     "Count",
     "DesignPower",
     "Digest",
+    "EncoderChoice",
+    "EncoderComparison",
+    "EncoderDifference",
+    "EncoderFigures",
+    "EncoderRecommendation",
     "EncoderRecord",
+    "EncodingSpeed",
     "ErrorRates",
+    "Estimate",
     "Exchangeability",
     "FailedRun",
     "FigureChange",
@@ -221,6 +246,8 @@ __all__ = [
     "PlanRecord",
     "PlannedTests",
     "PowerPlan",
+    "ProtocolArtist",
+    "ProtocolWorks",
     "Provenance",
     "QueryAnswer",
     "QueryArtist",
@@ -233,6 +260,7 @@ __all__ = [
     "ReleaseNames",
     "ReleaseRecord",
     "ReleaseSide",
+    "ReliabilityBin",
     "Report",
     "ReportArtist",
     "ReportResult",
@@ -249,8 +277,12 @@ __all__ = [
     "SideReleaseFindings",
     "Summary",
     "Time",
+    "ToldArtist",
     "Verdict",
+    "WhitenedBy",
     "WorkRecord",
+    "WorksArtist",
+    "WorksClassification",
     "draw_with",
     "fields_of",
     "from_dict",

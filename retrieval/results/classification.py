@@ -9,7 +9,7 @@ from msgspec import field
 from imindex.retrieval.results.base import Adjust, Count, P, Result, Share, to_dict
 from imindex.retrieval.results.release_names import ReleaseNames
 from imindex.retrieval.results.tables import Row, flat
-from imindex.retrieval.results.testing import HowTested
+from imindex.retrieval.results.testing import HowTested, WhitenedBy
 
 
 class AccuracyInterval(Result, kw_only=True, frozen=True):
@@ -268,6 +268,10 @@ class Classification(Result, kw_only=True, frozen=True):
         Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
     names : ReleaseNames or None
         What the manifest of the release says of its names and pictures; None if nothing is known.
+    csls_k : int or None
+        Number of works over which hub terms average, by works; None if scores are cosines.
+    whitened : WhitenedBy or None
+        How vectors were whitened; None if they are as stored, as always by name.
     """
 
     collection: str
@@ -285,6 +289,8 @@ class Classification(Result, kw_only=True, frozen=True):
     methods: tuple[ClassificationMethod, ...]
     demonstration: bool = False
     names: ReleaseNames | None = None
+    csls_k: Count | None = None
+    whitened: WhitenedBy | None = None
 
     def records(self) -> list[Row]:
         """Return one row per method and artist."""

@@ -30,6 +30,7 @@ BAD = [
     ("interpolation", "nearest"), ("interpolation", 3), ("resize_mode", "crop"), ("resize_mode", ["shortest"]),
     ("fill_color", 256), ("fill_color", -1), ("fill_color", "red"), ("fill_color", 0.5),
     ("resize_to", 31), ("resize_to", MAX_SIDE + 1), ("resize_to", True), ("resize_to", 40.0), ("resize_to", "40"),
+    ("resize_to", [31, 40]), ("resize_to", [40]), ("resize_to", [40, MAX_SIDE + 1]), ("resize_to", [40, 40, 40]),
     ("crop_floor", 1), ("crop_floor", "floor"),
 ]  # fmt: skip
 
@@ -77,6 +78,7 @@ def test_settings_of_encoders_are_possible() -> None:
         {**GOOD, "interpolation": "bilinear", "resize_mode": "longest"},
         {**GOOD, "resize_to": 36, "crop_floor": True},
         {**GOOD, "size": [32, 24], "resize_mode": "squash", "resize_to": 32},
+        {**GOOD, "size": [32, 24], "resize_to": [36, 24]},
     ):
         assert preprocess_fault(settings) == ""
         assert preprocess_fault(Preprocess.from_dict(settings).as_dict()) == ""

@@ -200,7 +200,9 @@ def test_towers_of_transformers_and_timm_still_load(tower: str, mark: Path, tmp_
         config["vision_cfg"] = {"timm_model_name": "resnet10t", "image_size": 32}
     network = (open_clip.CustomTextCLIP if tower == "text" else open_clip.CLIP)(**config)
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    hostile_models.write_json(tmp_path / "model" / "open_clip_config.json", {"model_cfg": config})
+    hostile_models.write_json(
+        tmp_path / "model" / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": {}}
+    )
     safetensors.torch.save_file(weights, tmp_path / "model" / "open_clip_model.safetensors")
     encoder = load(f"local-dir:{tmp_path / 'model'}", device="cpu", precision="fp32")
     assert encoder.encode_texts(["a b", "c"]).shape == (2, 32) and len(encoder.info.tokens_sha256) == 64

@@ -443,7 +443,7 @@ def test_a_torchscript_archive_is_named_and_its_conversion_works(
     with pytest.raises(ImindexError, match=r"TorchScript archive.*--pretrained openai.*convert it") as raised:
         quick(registered, archive)
     sentence, command = str(raised.value).split("\n")
-    assert str(archive) in sentence and "-quickgelu" in sentence
+    assert str(archive) in sentence and "--preprocess-from openai" in sentence
     words = shlex.split(command)
     assert words[0] == "python"
     subprocess.run([sys.executable, *words[1:]], check=True, timeout=120)

@@ -98,17 +98,23 @@ def test_resizing_is_within_one_grey_level_of_open_clip(
 @pytest.mark.parametrize("floor", [False, True])
 @pytest.mark.parametrize("size", [(200, 160), (91, 300), (37, 41), (64, 71), (71, 64)])
 @pytest.mark.parametrize("target", [(64, 64), (48, 61)])
+@pytest.mark.parametrize("edge", [71, (71, 66)])
 def test_pictures_are_resized_to_an_edge_and_cropped_at_the_centre(
-    mode: str, floor: bool, size: tuple[int, int], target: tuple[int, int]
+    mode: str, floor: bool, size: tuple[int, int], target: tuple[int, int], edge: int | tuple[int, int]
 ) -> None:
     """As Pillow does, with the offset that torchvision and transformers have where the margins are odd."""
-    edge = 71
     settings = {"size": target, "mean": [0] * 3, "std": [1] * 3, "resize_mode": mode, "resize_to": edge}
     preprocess = Preprocess.from_dict({**settings, "crop_floor": floor})
     assert Preprocess.from_dict(preprocess.as_dict()) == preprocess
     image = picture(11, size)
     short = min(size)
-    scaled = (edge, edge) if mode == "squash" else tuple(edge * side // short for side in size)
+    if mode == "squash":
+        scaled = (edge, edge) if isinstance(edge, int) else edge[::-1]
+    elif isinstance(edge, int):
+        scaled = tuple(edge * side // short for side in size)
+    else:  # Pillow's sizes are width and height
+        ratio = min(size[0] / edge[1], size[1] / edge[0])
+        scaled = tuple(round(side / ratio) for side in size)
     values = np.asarray(image.resize(scaled, Image.Resampling.BICUBIC)).astype(int)
     margins = [whole - part for whole, part in zip(values.shape, target, strict=False)]
     top, left = (margin // 2 if floor else round(margin / 2) for margin in margins)

@@ -257,7 +257,7 @@ def test_a_type_without_an_entry_needs_a_choice_of_pooling(tmp_path: Path) -> No
 
 
 def test_a_pooler_that_the_file_does_not_have_is_refused(folders: dict[str, Path]) -> None:
-    message = r"vit lacks weights: its config.json describes \d+,\d+ of them, and the file has .*random.*another \?poo"
+    message = r"vit lacks weights: its configuration describes \d+,\d+ of them, and the file has .*random.*another \?p"
     with pytest.raises(ImindexError, match=message):
         load(f"transformers:{folders['vit']}?pooling=pooler", device="cpu")
 

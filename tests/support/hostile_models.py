@@ -258,7 +258,10 @@ HARMLESS = Attack("tokenizer of a known class with auto_map", _tokenizer({}))
 
 
 def _replaced(model: str, config: object) -> str:
-    write_json(Path(model.removeprefix("local-dir:")) / "open_clip_config.json", {"model_cfg": config})
+    write_json(
+        Path(model.removeprefix("local-dir:")) / "open_clip_config.json",
+        {"model_cfg": config, "preprocess_cfg": {}},
+    )
     return model
 
 
