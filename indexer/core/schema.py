@@ -207,8 +207,9 @@ class EncoderInfo:
 
     def short_name(self) -> str:
         """Return model and weights as recorded, such as `ViT-B-32/openai`; of a path only the last part."""
-        folder = self.model.removeprefix("local-dir:")
-        model = f"local-dir:{PurePath(folder).name}" if folder != self.model else _last_part(self.model)
+        prefix, colon, folder = self.model.rpartition(":")
+        known = prefix == "local-dir" or PurePath(folder).is_absolute()
+        model = f"{prefix}{colon}{PurePath(folder).name}" if known else _last_part(self.model)
         return f"{model}/{_last_part(self.pretrained)}" if self.pretrained else model
 
 

@@ -16,6 +16,7 @@ from imindex.indexer.core.json_text import parse_json, split_lines
 from imindex.indexer.core.preprocess_bounds import SRGB
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for, preprocess_note
+from imindex.indexer.encoders.model_options import FOLDERS, with_folder
 from imindex.indexer.encoders.registry import differences, open_clip_spelling
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
@@ -45,10 +46,9 @@ BY_WORKS = "classified by the artists' works, not by their names"
 def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
     """Return the arguments that load an encoder: with paths relative to the plan."""
     model, pretrained = encoder.model, encoder.pretrained
-    if model.startswith("local-dir:"):
-        model = f"local-dir:{plan.at(model.removeprefix('local-dir:'))}"
-    elif model.endswith(".json"):
+    if model.endswith(".json") and not model.startswith(FOLDERS):
         model = str(plan.at(model))
+    model = with_folder(model, lambda path: Path(plan.at(path)))
     if pretrained and plan.at(pretrained).is_file():
         pretrained = str(plan.at(pretrained))
     color = SRGB if encoder.color == "auto" else encoder.color
@@ -135,10 +135,7 @@ def _named(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> EncoderInfo:
     """Return what an index would record of the plan's encoder; where the plan leaves it open, what it does record."""
     named = encoder_arguments(plan, spec)
     model, pretrained = open_clip_spelling(str(named["model"])), named["pretrained"] or info.pretrained
-    folder = model.removeprefix("local-dir:")
-    if folder != model:
-        model = f"local-dir:{os.path.normpath(Path(folder).absolute())}"
-    elif model.endswith(".json"):
+    if model.endswith(".json") and not model.startswith(FOLDERS):
         model = os.path.normpath(Path(model).absolute())
     if named["pretrained"] and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
