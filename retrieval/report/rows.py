@@ -61,6 +61,7 @@ def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bo
         notes=evidence.notes if evidence else (),
         error_rates=evidence.error_rates if evidence else None,
         as_paper=as_paper(rows, result, evidence.level if evidence else 0.05) if with_paper else None,
+        cut_texts=result.classification.cut_texts,
     )
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Number, P, Result, Share
-from imindex.retrieval.results.classification import LabelCurve
+from imindex.retrieval.results.classification import CutTexts, LabelCurve
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import ErrorRates, Exchangeability
 from imindex.retrieval.results.pictures import Copies, Neighbours
@@ -346,6 +346,8 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
         How often the tests of this release call a placebo name.
     as_paper : AsPaper or None
         Present if the plan, or the command, asks for the tests of the paper.
+    cut_texts : CutTexts or None
+        Texts of labels of which the encoder does not read the end.
     """
 
     release: str
@@ -360,6 +362,7 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     notes: tuple[str, ...] = ()
     error_rates: ErrorRates | None = None
     as_paper: AsPaper | None = None
+    cut_texts: CutTexts | None = None
 
 
 class AgreementArtist(Result, kw_only=True, frozen=True):
