@@ -77,6 +77,7 @@ from imindex.retrieval.results.tables import Row
 from imindex.retrieval.search.query import ask
 from imindex.retrieval.shards.search import nearest_by_workers
 from imindex.retrieval.shards.start import HERE, Workers, started
+from imindex.retrieval.vectors.hubs import CSLS_K
 from imindex.retrieval.vectors.select import artist_mask
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
 
     from imindex.retrieval.audit.audit import Outcome
     from imindex.retrieval.audit.decisions import Listed
+    from imindex.retrieval.protocol.encode import Candidate
     from imindex.retrieval.report.thumbnails import Thumbnails
 
 __all__ = [
@@ -99,6 +101,7 @@ __all__ = [
     "audit",
     "build",
     "compare",
+    "compare_encoders",
     "confirm_copies",
     "copy_candidates",
     "forecast",
@@ -157,6 +160,9 @@ def compare(  # noqa: PLR0913
     margin: float | None = None,
     rivals: Sequence[str] | None = None,
     audit_verified: bool = False,
+    csls: bool = False,
+    csls_k: int = CSLS_K,
+    whiten: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> GatedComparison:
     """Compare two releases on the same artists, and check conditions on the change.
@@ -192,6 +198,13 @@ def compare(  # noqa: PLR0913
     audit_verified : bool
         Recompute both audits first, as `imindex verify --results` does, and refuse one that differs. The digest of a
         report, which is always compared, only detects accidents.
+    csls : bool
+        Correct ranks for hubs with CSLS over `csls_k` neighbours. By default as in the plan of the audits.
+    csls_k : int
+        Number of neighbours.
+    whiten : bool
+        Whiten all vectors by what is learnt on the works of BASE's index (`imindex.stats.whitening`). By default as in
+        the plan of the audits.
     note : callable
         Called with messages about what is compared.
 
@@ -212,6 +225,7 @@ def compare(  # noqa: PLR0913
             ("placebos", placebos), ("level", level), ("adjust", adjust),
             ("n_resamples", n_resamples), ("confidence_level", confidence_level), ("seed", seed),
             ("margin", margin), ("rivals", rivals),
+            ("csls_k", csls_k if csls else None), ("whiten", whiten or None),
         )
         if value is not None
     }  # fmt: skip
@@ -359,6 +373,98 @@ def audit(  # noqa: PLR0913
     compute = replace(run.compute, workers=workers, place=place)
     run = replace(run, as_paper=as_paper, compute=compute)
     return run_audit(run, amend=amend, pictures=pictures)
+
+
+def compare_encoders(  # noqa: PLR0913
+    works: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] = (),
+    encoders: Sequence[str | os.PathLike[str] | Candidate] = (),
+    *,
+    folder: str | os.PathLike[str] = "encoders",
+    plan: str | os.PathLike[str] | None = None,
+    groups: Mapping[str, str] | None = None,
+    k: int = 10,
+    confidence_level: float = 0.95,
+    level: float = 0.05,
+    n_resamples: int = 9999,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
+    artist_from: str | None = None,
+    command: str = "",
+    note: Callable[[str], None] = lambda _: None,
+    progress: Any = None,
+) -> results.EncoderComparison:
+    """Compare encoders on works alone, before any imitation is seen; see docs/choose_an_encoder.md.
+
+    Parameters
+    ----------
+    works : path-like, or sequence of path-like
+        Folders of ``ARTIST/*``, folders that hold a folder ``works``, or manifests. By default the works of `plan`.
+        Not needed if all encoders are indexes.
+    encoders : sequence of str
+        ``MODEL``, ``MODEL@PRETRAINED``, or the path of an index that holds works. By default those of `plan`.
+    folder : path-like
+        Receives one index per model. Indexes that are there are continued.
+    plan : path-like, optional
+        The plan of an audit.
+    groups : mapping from artist to str, optional
+        Groups of artists who are not independent of each other, such as schools; they are drawn instead of artists.
+    k : int
+        Number of neighbours.
+    confidence_level, level : float
+        Of intervals, and of the tests of differences.
+    n_resamples, seed : int
+    device, batch_size, limits, roots, artist_from, command, note
+        As in `build`.
+    progress : callable, optional
+        Takes the name of an encoder, and returns what `build` takes as `progress`.
+
+    Returns
+    -------
+    EncoderComparison
+
+    Raises
+    ------
+    ImindexError
+        There are no encoders or works, an encoder cannot be loaded, or the indexes have too few works in common.
+    """
+    from imindex.retrieval.audit.encoder_choice import candidates_of, works_of
+    from imindex.retrieval.protocol.compare import compare_indexes, machine_name
+    from imindex.retrieval.protocol.encode import Candidate, encode, named_apart
+
+    read = None if plan is None else read_plan(Path(plan), note)
+    listed = [
+        one if isinstance(one, Candidate) else Candidate.parse(os.fspath(one))
+        for one in ([encoders] if isinstance(encoders, (str, os.PathLike)) else encoders)
+    ] or (candidates_of(read) if read else [])
+    sources = [works] if isinstance(works, (str, os.PathLike)) else list(works)
+    encoded = encode(
+        named_apart(listed),
+        sources or (works_of(read) if read else []),
+        Path(folder),
+        device=device,
+        batch_size=batch_size,
+        limits=limits,
+        roots=roots,
+        artist_from=artist_from,
+        command=command,
+        note=note,
+        progress=progress,
+    )
+    return compare_indexes(
+        encoded,
+        groups=groups,
+        k=k,
+        confidence_level=confidence_level,
+        level=level,
+        n_resamples=n_resamples,
+        seed=seed,
+        command=command,
+        machine=machine_name(),
+        note=note,
+    )
 
 
 def copy_candidates(folder: str | os.PathLike[str]) -> list[Listed]:
@@ -567,6 +673,9 @@ class OpenIndex:
         encoder: Mapping[str, Any] | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         workers: Workers = HERE,
+        csls: bool = False,
+        csls_k: int = CSLS_K,
+        whiten: bool = False,
     ) -> QueryResult:
         """Find the nearest pictures and artists of pictures and texts; see `imindex.retrieval.search.query.ask`.
 
@@ -590,6 +699,13 @@ class OpenIndex:
             Pictures that exceed these limits are rejected.
         workers : Workers
             Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
+        csls : bool
+            Correct for hubs with CSLS over `csls_k` neighbours. Not with workers.
+        csls_k : int
+            Number of neighbours.
+        whiten : bool
+            Whiten all vectors by what is learnt on the works of the index (`imindex.stats.whitening`). For pictures,
+            without workers.
 
         Returns
         -------
@@ -615,6 +731,9 @@ class OpenIndex:
                 exact=exact,
                 limits=limits,
                 search=None if calls is None else functools.partial(nearest_by_workers, calls),
+                csls=csls,
+                csls_k=csls_k,
+                whiten=whiten,
             )
 
     def classify(  # noqa: PLR0913
@@ -629,6 +748,9 @@ class OpenIndex:
         testing: Testing | None = Testing(),  # noqa: B008 - frozen
         encoder: Mapping[str, Any] | None = None,
         workers: Workers = HERE,
+        csls: bool = False,
+        csls_k: int = CSLS_K,
+        whiten: bool = False,
     ) -> Classification:
         """Classify each imitation of a release by artist; see `imindex.retrieval.evidence.classify_release`.
 
@@ -652,6 +774,12 @@ class OpenIndex:
             As in `query`.
         workers : Workers
             Where to compute: alone, in several processes, or on a Ray cluster. Results do not depend on it.
+        csls : bool
+            Correct for hubs with CSLS over `csls_k` neighbours. By works only.
+        csls_k : int
+            Number of neighbours.
+        whiten : bool
+            Whiten all vectors by what is learnt on the works of the index (`imindex.stats.whitening`). By works only.
 
         Returns
         -------
@@ -673,6 +801,9 @@ class OpenIndex:
                 encoder=encoder,
                 testing=testing,
                 calls=calls,
+                csls=csls,
+                csls_k=csls_k,
+                whiten=whiten,
             )
 
     def match(  # noqa: PLR0913
@@ -680,7 +811,8 @@ class OpenIndex:
         release: str | None = None,
         *,
         csls: bool = False,
-        csls_k: int = 15,
+        csls_k: int = CSLS_K,
+        whiten: bool = False,
         recall_at: Sequence[int] = (1, 5, 10, 50),
         ranks_file: str | os.PathLike[str] | None = None,
         matrix: bool = True,
@@ -696,6 +828,9 @@ class OpenIndex:
             Name of the collection; required if there are several releases.
         csls : bool
             Correct for hubs with CSLS over `csls_k` neighbours.
+        whiten : bool
+            Whiten all vectors by what is learnt on the works of the index (`imindex.stats.whitening`). Not with several
+            workers.
         recall_at : sequence of int
             Values of k for recall@k.
         ranks_file : path-like, optional
@@ -715,13 +850,18 @@ class OpenIndex:
         """
         require_intact(self._index)
         # Alone, this process holds the imitations twice; in pieces it can do what has no tests and no matrix.
-        alone = 0 if matrix or testing is not None or ranks_file is not None else 4 * self._index.vectors.size
+        alone = (
+            0
+            if whiten or matrix or testing is not None or ranks_file is not None
+            else 4 * self._index.vectors.size
+        )
         with started(self._index, workers, bytes_alone=alone) as calls:
             return match_release(
                 self._index,
                 release,
                 csls=csls,
                 csls_k=csls_k,
+                whiten=whiten,
                 recall_at=recall_at,
                 ranks_file=None if ranks_file is None else Path(ranks_file),
                 testing=testing,

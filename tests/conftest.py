@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 
+from imindex.indexer.encoders import registry
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
 from imindex.indexer.encoders.precision import default_precision
@@ -20,6 +21,7 @@ from tests.support.commands import run
 from tests.support.models import save_model
 from tests.support.objects import proxy, quick_requests, s3, store_in_environment  # noqa: F401 - fixtures
 from tests.support.pictures import picture
+from tests.support.pictures_only import MODULE, NAME
 from tests.support.precision import CHOICES, VARIABLE, force
 
 
@@ -67,6 +69,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def tiny_encoder(tiny_model: str) -> Encoder:
     return load(tiny_model, device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def pictures_only() -> Iterator[str]:
+    """The name of a tiny model without a text side, as passed to `--model`; its back end is registered meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.BACKENDS, NAME, MODULE)
+        yield NAME
 
 
 @pytest.fixture(scope="module")

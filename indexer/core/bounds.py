@@ -99,6 +99,8 @@ PROCESSES = Bounds(1, 100_000)
 GPUS = Bounds(0.0, 1024.0)
 """GPUs of one model."""
 NEIGHBOURS = Bounds(1, 100_000)
+CSLS_NEIGHBOURS = Bounds(1, 10_000)
+"""Neighbours in CSLS: 3 k times a cosine must fit in 63 bits."""
 ROWS = Bounds(1, 10**12)
 """Rows of one file of several."""
 MAX_PIXELS = Bounds(1, 10**10)

@@ -28,7 +28,8 @@ def preprocess_fault(settings: Mapping[str, Any], *, partial: bool = False) -> s
     settings : mapping
         `size`, `mean`, `std`, `interpolation`, `resize_mode`, `fill_color`, as in
         `imindex.indexer.decode.preprocess.Preprocess`. The last three have defaults, and so have `color` and
-        `truncated`, which files of older formats do not have.
+        `truncated`, which files of older formats do not have, and `resize_to` and `crop_floor`, which are stated
+        where they are set.
     partial : bool
         Whether settings may be missing: an index can be opened without, but no picture can be prepared.
 
@@ -48,6 +49,12 @@ def preprocess_fault(settings: Mapping[str, Any], *, partial: bool = False) -> s
         ("fill_color", _is_grey, "a whole number from 0 to 255"),
         ("color", _one_of(COLORS), " or ".join(COLORS)),
         ("truncated", _one_of(TRUNCATED), " or ".join(TRUNCATED)),
+        (
+            "resize_to",
+            _is_edge(settings),
+            f"a whole number from the longer side of size to {MAX_SIDE}, or one for each side, with no padding",
+        ),
+        ("crop_floor", _is_choice, "true or false"),
     ):
         value = settings.get(name)
         if partial and name not in settings:
@@ -88,6 +95,28 @@ def _are_deviations(value: Any) -> bool:
 
 def _one_of(known: tuple[str, ...]) -> Any:
     return lambda value: value is None or value == "" or (isinstance(value, str) and value in known)
+
+
+def _is_edge(settings: Mapping[str, Any]) -> Any:
+    """Return whether a picture can be resized to an edge before it is cropped to the size."""
+    size = settings.get("size")
+    sides: list[Any] = list(size) if isinstance(size, (list, tuple)) else [size]
+    sides = [side for side in sides if _is_whole(side)] or [1]
+
+    def valid(value: Any) -> bool:
+        if value is None:
+            return True
+        if settings.get("resize_mode") == "longest":
+            return False
+        if _is_whole(value):
+            return bool(max(sides) <= value <= MAX_SIDE)
+        return _is_size(value) and len(value) == 2 and value[0] >= sides[0] and value[1] >= sides[-1]
+
+    return valid
+
+
+def _is_choice(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
 
 
 def _is_grey(value: Any) -> bool:

@@ -63,6 +63,14 @@ class Preprocess:
         Whether pictures are converted to sRGB by their colour profiles. (Not a field of open_clip's.)
     truncated : {"reject", "accept"}
         Whether a picture whose file ends early is rejected, or decoded with a grey rest. (Not a field of open_clip's.)
+    resize_to : int or (int, int), optional
+        The edge in pixels to which a picture is resized before the centre crop to `size`: the shorter one with
+        `shortest`, both with `squash`. Or height and width: what the picture then covers, with `shortest`, and what
+        it becomes, with `squash`. At least as long as each side of `size`. By default a picture is resized to `size`.
+        (Not a field of open_clip's.)
+    crop_floor : bool
+        Whether the offset of the centre crop is rounded down where the margins are odd, as transformers does; by
+        default it is rounded half to even, as torchvision does. (Not a field of open_clip's.)
     """
 
     size: tuple[int, int]
@@ -73,6 +81,8 @@ class Preprocess:
     fill_color: int = 0
     color: str = AS_ENCODED
     truncated: str = REJECT
+    resize_to: int | tuple[int, int] | None = None
+    crop_floor: bool = False
 
     @property
     def rendering(self) -> Rendering:
@@ -104,15 +114,19 @@ class Preprocess:
             fill_color=int(config.get("fill_color") or 0),
             color=str(config.get("color") or AS_ENCODED),
             truncated=str(config.get("truncated") or REJECT),
+            resize_to=tuple(edge) if isinstance(edge := config.get("resize_to"), (list, tuple)) else edge,
+            crop_floor=bool(config.get("crop_floor")),
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON-ready values, without those that indexes before 1.3 have by default."""
+        """Return the settings as JSON-ready values; those that open_clip does not have only where they are set."""
         values = {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
         }
-        defaults = {"color": AS_ENCODED, "truncated": REJECT}
-        return {key: value for key, value in values.items() if value != defaults.get(key)}
+        defaults = {"color": AS_ENCODED, "truncated": REJECT, "crop_floor": False}
+        return {
+            key: value for key, value in values.items() if value is not None and value != defaults.get(key)
+        }
 
 
 @dataclass(frozen=True)
@@ -264,27 +278,44 @@ def resize(pixels: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
     height, width = preprocess.size
     mode = InterpolationMode.BILINEAR if preprocess.interpolation == "bilinear" else InterpolationMode.BICUBIC
     resized: torch.Tensor
+    edge = preprocess.resize_to
     if preprocess.resize_mode == "squash":
-        resized = F.resize(pixels, [height, width], interpolation=mode, antialias=True)
+        sides = list(edge) if isinstance(edge, tuple) else [edge, edge] if edge else [height, width]
+        resized = F.resize(pixels, sides, interpolation=mode, antialias=True)
+    elif isinstance(edge, tuple):
+        resized = _cover(_middle(pixels), edge, mode)
+    elif edge:
+        resized = F.resize(_middle(pixels), [edge], interpolation=mode, antialias=True)
     elif preprocess.resize_mode == "longest":
-        resized = _scale(pixels, preprocess, mode, min)
+        resized = _scale(pixels, preprocess.size, mode, min)
     elif height == width:
         resized = F.resize(_middle(pixels), [height], interpolation=mode, antialias=True)
     else:
-        resized = _scale(_middle(pixels), preprocess, InterpolationMode.BICUBIC, max)
+        resized = _scale(_middle(pixels), preprocess.size, InterpolationMode.BICUBIC, max)
     if resized.shape[-2:] == (height, width):
         return resized
     if preprocess.resize_mode == "longest":
         return _pad(resized, preprocess)
+    if preprocess.crop_floor:
+        top, left = (resized.shape[-2] - height) // 2, (resized.shape[-1] - width) // 2
+        return resized[..., top : top + height, left : left + width]
     cropped: torch.Tensor = F.center_crop(resized, [height, width])
     return cropped
 
 
-def _scale(pixels: torch.Tensor, preprocess: Preprocess, mode: InterpolationMode, pick: Any) -> torch.Tensor:
-    factor = pick(size / edge for size, edge in zip(preprocess.size, pixels.shape[-2:], strict=True))
+def _scale(pixels: torch.Tensor, size: tuple[int, int], mode: InterpolationMode, pick: Any) -> torch.Tensor:
+    factor = pick(side / edge for side, edge in zip(size, pixels.shape[-2:], strict=True))
     target = [max(1, round(edge * factor)) for edge in pixels.shape[-2:]]
     scaled: torch.Tensor = F.resize(pixels, target, interpolation=mode, antialias=True)
     return scaled
+
+
+def _cover(pixels: torch.Tensor, size: tuple[int, int], mode: InterpolationMode) -> torch.Tensor:
+    """Resize to the smallest picture that covers a size. Its sides are rounded as timm's ResizeKeepRatio does."""
+    ratio = min(edge / side for side, edge in zip(size, pixels.shape[-2:], strict=True))
+    target = [round(edge / ratio) for edge in pixels.shape[-2:]]
+    covering: torch.Tensor = F.resize(pixels, target, interpolation=mode, antialias=True)
+    return covering
 
 
 def _pad(pixels: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:

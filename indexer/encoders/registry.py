@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BACKENDS = {
     "open_clip": "imindex.indexer.encoders.open_clip",
+    "timm": "imindex.indexer.encoders.timm",
+    "transformers": "imindex.indexer.encoders.transformers",
 }
 """The module of each back end, by the name that starts `--model`: `NAME` alone, or `NAME:MODEL`."""
 DEFAULT = "open_clip"

@@ -40,6 +40,7 @@ from imindex.retrieval.evidence.release_walk import Observed, Wanted
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import AuditFindings, AuditResult, Comparison, RegisterEntry, Verdict
+from imindex.retrieval.vectors.whitened import whitened
 
 TOGETHER_BYTES = 2**29
 """Releases are walked together while their observers take less memory than this."""
@@ -94,7 +95,8 @@ def assess(
     comparisons: list[Comparison] = []
     for encoder, output in zip(plan.encoders, built, strict=True):
         with Index(output.path) as index:
-            study = _Study(run, inputs, encoder, output, Shared(index, looks))
+            view = whitened(index) if plan.tests.whiten else index
+            study = _Study(run, inputs, encoder, output, Shared(view, looks))
             results += [study.result(release) for release in plan.releases]
             if plan.base:
                 others = [release for release in plan.releases if release.name != plan.base]
@@ -104,7 +106,7 @@ def assess(
     return AuditFindings(
         title=plan.title,
         plan=plan_record(plan, inputs, entries),
-        encoders=tuple(encoder_record(e, path) for e, path in zip(plan.encoders, paths, strict=True)),
+        encoders=tuple(encoder_record(plan, e, path) for e, path in zip(plan.encoders, paths, strict=True)),
         releases=tuple(release_record(release, inputs, paths) for release in made),
         results=tuple(results),
         comparisons=tuple(comparisons),
@@ -129,6 +131,8 @@ def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
         rivals=inputs.rivals.get(release.name, ()),
         unknown=plan.unknown,
         references=inputs.references.get(release.name),
+        csls_k=tests.csls or None,
+        whiten=tests.whiten,
     )
 
 
@@ -155,7 +159,9 @@ class _Study:
             who: dict[str, Any] = {"artists": plan.tested, "testing": testing}
             # By works first, because it frees a table of scores of the walk.
             by_works = classify_release(index, release.name, **who, by="works", observed=observed)
-            named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
+            named = None
+            if self._texts.has_text:
+                named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
             matching = match_release(index, release.name, testing=testing, observed=observed)
             shown = gallery(index, release.name, plan.tested, observed=observed)
             placebos, rate = self._inputs.placebos[release.name], self._copies_rate
@@ -271,7 +277,7 @@ class _Study:
         names |= {name for release in compared for name in (plan.base, release.name)}
         if len(names) > 1 and self._bytes(names) > TOGETHER_BYTES:
             missing, compared, names = [first], [], {first.name}
-        wanted = {name: Wanted(name) for name in names}
+        wanted = {name: Wanted(name, csls_k=plan.tests.csls or None) for name in names}
         wanted |= {release.name: self._wanted(release) for release in missing}
         pairs = []
         for release in compared:
@@ -291,6 +297,7 @@ class _Study:
         return Wanted(
             release.name,
             testing_of(self._run.plan, release, self._inputs),
+            csls_k=self._run.plan.tests.csls or None,
             classified=numbers(self._run.plan.tested),
             references=numbers(self._inputs.placebos[release.name]),
             nearest=max(NEAREST, VOTERS),

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from imindex.indexer.build.build import BuildReport, build
 from imindex.indexer.core.provenance import now, program, versions
-from imindex.indexer.encoders.base import require_text_side
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_intact
@@ -24,7 +23,7 @@ from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.assess import Built, assess, texts_of
 from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, roots_of
 from imindex.retrieval.audit.made import Made
-from imindex.retrieval.audit.models import Encoders, check_models, make
+from imindex.retrieval.audit.models import BY_WORKS, Encoders, check_models, make
 from imindex.retrieval.audit.on_cluster import encoders_of, on_cluster
 from imindex.retrieval.audit.plan import EncoderSpec
 from imindex.retrieval.audit.register import drawing_of, register
@@ -140,13 +139,10 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
     items: list[Item] = [*inputs.works, *(item for release in made for item in release.items)]
     path = run.workspace.index(encoder)
     refuse_links(path)
-    new = not path.exists()
-    if not new and not _has_arms(path):
+    if path.exists() and not _has_arms(path):
         items = [replace_fields(item, arm="", model="") for item in items]
     with run.stage(f"encode with {encoder.name}", len(items)) as progress:
         lazy = encoders.of(encoder, path)
-        if new:  # the encoder is loaded; an audit names artists by text
-            require_text_side(lazy.get())
         with encoders_of(run, lazy) as runner:
             report: BuildReport = build(
                 items,
@@ -162,6 +158,8 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
         with Index(path) as index:
             require_intact(index)
         built = Built(path, texts_of(run, encoder, path))
+        if lazy.loaded and not lazy.get().has_text:
+            run.show.note(f"{encoder.name} has no text side: its pictures are {BY_WORKS}.")
         if lazy.loaded:
             with Index(path) as index:
                 lists = label_texts(index.artists, run.plan.tests.labels, run.plan.label_templates)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, needed_placebos
-from imindex.retrieval.audit.models import encoder_arguments, model_settings, of_release, order
+from imindex.retrieval.audit.models import BY_WORKS, encoder_arguments, model_settings, of_release, order
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.register import drawing_of
+from imindex.retrieval.compare.gate import BY_NAME, parse
 from imindex.retrieval.results import Forecast, ForecastStage
 from imindex.stats.multiple import fewest_findable
 from imindex.stats.references import references_needed
@@ -42,13 +43,15 @@ def dry_run(run: Run) -> Forecast:
     inputs = gather(plan, run.show.note, drawing=drawing_of(run.workspace.folder), roots=named_roots(run))
     stages = [_generation(run, release, inputs) for release in plan.releases if release.model]
     made = sum(len(items) for items in inputs.made.values()) + sum(stage.total for stage in stages)
-    stages += [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
+    encodings = [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
+    stages += [stage for stage, _ in encodings]
     names = len(plan.tested), sum(item.kind == "works" for item in inputs.works)
     notes = (
         *reach(plan, {release: len(names) for release, names in inputs.placebos.items()}),
         f"{names[0]} artists with {names[1]:,} works, and {len(inputs.background)} background artists. Level "
         f"{plan.tests.level:g} with {plan.tests.adjust} needs {needed_placebos(plan):,} placebo names.",
         *_names(inputs),
+        *(note for _, note in encodings if note),
         *inputs.notes,
         "Times are estimated from a few pictures. They exclude the tests, which take seconds for tens of artists and "
         "minutes for a thousand.",
@@ -118,7 +121,8 @@ def _generation(run: Run, release: Release, inputs: Inputs) -> ForecastStage:
     return _stage(f"generate {release.name}", len(wanted), len(left), seconds)
 
 
-def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> ForecastStage:
+def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> tuple[ForecastStage, str]:
+    """Return the stage of an encoder, and a note if the encoder has no text side, which is known once it is loaded."""
     from imindex.indexer.encoders.load import load
     from imindex.indexer.encoders.precision import default_batch_size
     from imindex.indexer.store.index import Index
@@ -130,6 +134,7 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
             where["preprocess_from"] = where["preprocess_from"] or index.encoder
             there = min(index.n + len(index.rejects()["path"]), total)  # a reject is done, too
     seconds: float | None = 0.0
+    note = ""
     if there < total:
         with run.show.stage(f"measure {encoder.name}", 0):
             loaded = load(
@@ -139,7 +144,12 @@ def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> Fore
             )
             each = _seconds_each(loaded, inputs.works[:PILOT])
         seconds = None if each is None else each * (total - there)
-    return _stage(f"encode with {encoder.name}", total, total - there, seconds)
+        if not loaded.has_text:
+            note = f"{encoder.name} has no text side: its pictures will be {BY_WORKS}."
+            uncovered = [text for text in run.plan.fail_if if parse(text).metric in BY_NAME]
+            if uncovered:
+                note += f" Conditions of the gate that it cannot decide: {', '.join(uncovered)}."
+    return _stage(f"encode with {encoder.name}", total, total - there, seconds), note
 
 
 def _seconds_each(encoder: Any, items: Sequence[Item]) -> float | None:

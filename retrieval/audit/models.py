@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from imindex.indexer.generate.generate import ModelSettings
     from imindex.retrieval.audit.run import Run
 
+BY_WORKS = "classified by the artists' works, not by their names"
+"""What an audit does with the pictures of an encoder without a text side."""
+
 
 def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
     """Return the arguments that load an encoder: with paths relative to the plan."""
@@ -199,16 +202,14 @@ class Encoders:
         Raises
         ------
         ImindexError
-            The encoder cannot be loaded, or has no text side.
+            The encoder cannot be loaded.
         """
-        from imindex.indexer.encoders.base import require_text_side
         from imindex.indexer.encoders.load import load
 
         run = self._run
         where = encoder_arguments(run.plan, spec)
         where["precision"] = encoding_precision(run, where["precision"])
         encoder = load(**where, device=encoding_device(run), batch_size=encoding_batch(run))
-        require_text_side(encoder)
         self._check_new(encoder)
         if encoder.device.type == "cpu":
             self._loaded[spec.name] = encoder

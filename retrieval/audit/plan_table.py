@@ -64,6 +64,7 @@ Share = Annotated[float, _within(bounds.SHARE)]
 Color = Annotated[str, _one_of(("auto", *COLORS))]
 DType = Annotated[str, _one_of(DTYPES)]
 Offload = Annotated[str, _one_of(OFFLOADS)]
+Csls = Annotated[int, _within(Bounds(0, bounds.CSLS_NEIGHBOURS.most))]
 Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
 Statistic = Annotated[set_statistics.Statistic, Meta(description=f"Write one of {', '.join(STATISTICS)}.")]
 Placebos = Annotated[int | str, Meta(description=f'Write {bounds.NAMES}, "auto", or "auto by origin".')]
@@ -126,6 +127,10 @@ class Tests(Table, frozen=True, kw_only=True):
         Probability that an audit without copies has a candidate for a copy.
     as_paper : bool
         Whether the report also has the tests of Casper et al. 2023, with what they assume.
+    csls : int
+        Correct ranks and the classification by works for hubs, with CSLS over this many neighbours; 0: do not.
+    whiten : bool
+        Whether to whiten all vectors by what is learnt on works.
     """
 
     level: Share = Testing.level
@@ -138,6 +143,8 @@ class Tests(Table, frozen=True, kw_only=True):
     copies: Share = 0.85
     copies_rate: Share = RATE
     as_paper: bool = False
+    csls: Csls = 0
+    whiten: bool = False
 
 
 class ArtistsTable(Table, frozen=True, kw_only=True):
@@ -185,6 +192,8 @@ class EncoderTable(Table, frozen=True, kw_only=True):
         auto is the setting of an existing index, or else `srgb`.
     preprocess_from : str
         Published weights, `TAG` or `MODEL:TAG`, with the preprocessing and activation of weights that do not state it.
+    chosen_by, chosen_sha256, chosen_on
+        The file of `imindex encoders compare` by which this encoder was chosen, its SHA-256, and when it was made.
     """
 
     model: Given
@@ -193,6 +202,9 @@ class EncoderTable(Table, frozen=True, kw_only=True):
     precision: DType = "auto"
     color: Color = "auto"
     preprocess_from: Text = ""
+    chosen_by: Text = ""
+    chosen_sha256: Text = ""
+    chosen_on: Text = ""
 
 
 class CompareTable(Table, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from imindex.retrieval.vectors.blocks import BLOCK_BYTES, Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_artists, check_pair
 from imindex.retrieval.vectors.exact_sums import unit_means
+from imindex.retrieval.vectors.hubs import HubTerms, hub_terms
 from imindex.retrieval.vectors.row_ranks import nearest_in_rows, ranks_in_rows
 from imindex.retrieval.vectors.similarity import similarity_blocks
 
@@ -19,6 +20,7 @@ def prototype_scores(
     n_artists: int,
     *,
     exclude: npt.ArrayLike | None = None,
+    csls_k: int | None = None,
 ) -> Float64:
     """Compute scores by prototype: the cosine of each image to the mean direction of each artist's works.
 
@@ -35,6 +37,9 @@ def prototype_scores(
     exclude : array_like, shape (N,) integers or (N, W) bool, optional
         Works to exclude for each image: the row of one work (-1 for none), or a mask. Required if the images are among
         the works, so that no image matches itself.
+    csls_k : int, optional
+        Correct for hubs (`imindex.retrieval.vectors.hubs`): take off half the mean cosine of the prototype to the
+        `csls_k` nearest works of other artists. Works that an image excludes count in no term for it.
 
     Returns
     -------
@@ -65,7 +70,13 @@ def prototype_scores(
     present = np.flatnonzero(counts)
     scores = np.full((len(pictures), n_artists), -np.inf)
     prototypes = unit_means(sums[present], counts[present], lambda row: f"artist {present[row]}")
+    terms = None
+    if csls_k is not None:
+        spare = _most(rows)
+        terms = hub_terms(prototypes, references, csls_k, artists=(present, artist), spare=spare)
     for image_rows, block in similarity_blocks(pictures, prototypes, names=("images", "prototypes")):
+        if terms is not None:
+            _take_off(block, image_rows, terms, rows, excluded)
         scores[image_rows, present] = block
 
     # If an image excludes works of an artist, this pair has a separate prototype. The sums are exact, and remain exact
@@ -81,6 +92,11 @@ def prototype_scores(
         own = unit_means(reduced, remaining, f"artist {author} without the excluded works, {{}}".format)
         wide = pictures[image].astype(np.float64)
         scores[image, author] = np.einsum("ij,ij->i", wide, own.astype(np.float64))
+        if csls_k is not None:
+            labels = np.full(len(own), author), artist
+            scores[image, author] -= _terms_for(
+                hub_terms(own, references, csls_k, artists=labels, spare=_most(rows)), image, rows, excluded
+            )
     return scores
 
 
@@ -92,6 +108,7 @@ def knn_scores(
     *,
     k: int = 15,
     exclude: npt.ArrayLike | None = None,
+    csls_k: int | None = None,
 ) -> Float64:
     """Compute scores by vote: the number of an image's k nearest works that are by each artist.
 
@@ -106,6 +123,9 @@ def knn_scores(
         See `prototype_scores`.
     k : int
         Number of works that vote, at least 1; fewer if fewer works remain. Of equally near works, the first vote.
+    csls_k : int, optional
+        Correct for hubs: a work's cosine is lessened by half its mean cosine to the `csls_k` nearest works of other
+        artists.
 
     Returns
     -------
@@ -133,7 +153,12 @@ def knn_scores(
     by_artist = np.argsort(artist, kind="stable")
     present, starts = np.unique(artist[by_artist], return_index=True)
     scores = np.full((len(pictures), n_artists), -np.inf)
+    terms = None
+    if csls_k is not None:
+        terms = hub_terms(references, references, csls_k, artists=(artist, artist), spare=_most(rows))
     for image_rows, block in similarity_blocks(pictures, references, limit_bytes=BLOCK_BYTES):
+        if terms is not None:
+            _take_off(block, image_rows, terms, rows, excluded)
         here = (rows >= image_rows.start) & (rows < image_rows.stop)
         block[rows[here] - image_rows.start, excluded[here]] = -np.inf
         image, neighbour = np.nonzero(nearest_in_rows(block, k))
@@ -141,6 +166,29 @@ def knn_scores(
         best = np.maximum.reduceat(block[:, by_artist], starts, axis=1)
         scores[image_rows, present] = _by_votes(votes[:, present], best, n_artists)
     return scores
+
+
+def _most(images: Int64) -> int:
+    """Return the largest number of works that an image excludes."""
+    return int(np.bincount(images).max(initial=0))
+
+
+def _take_off(block: Float64, image_rows: slice, terms: HubTerms, images: Int64, excluded: Int64) -> None:
+    """Take the half hub terms off the cosines of some images; works that an image excludes count in no term for it."""
+    block -= terms.half
+    here = (images >= image_rows.start) & (images < image_rows.stop)
+    for image in np.unique(images[here]).tolist():
+        items, half = terms.without(excluded[images == image])
+        block[image - image_rows.start, items] += terms.half[items] - half
+
+
+def _terms_for(terms: HubTerms, image: Int64, images: Int64, excluded: Int64) -> Float64:
+    """Return the half hub term of each of n items, each of which is scored by one image."""
+    half: Float64 = terms.half.copy()
+    for place, number in enumerate(image.tolist()):
+        items, without = terms.without(excluded[images == number])
+        half[place] = without[items == place][0] if (items == place).any() else half[place]
+    return half
 
 
 def knn_scores_of(best: Float64, nearest: Int64, work_artist: Int64) -> Float64:

@@ -87,6 +87,8 @@ def match_table(result: Matching, show_all: bool) -> Table:
     if evidence is not None:
         macro |= {"auc_low": evidence.overall.auc_low, "auc_high": evidence.overall.auc_high}
     order = f"CSLS, k = {result.csls_k}" if result.csls_k else "cosine"
+    if result.whitened is not None:
+        order += " of whitened vectors"
     what = f"is each artist imitated? Ranked by {order}" if evidence else f"ranked by {order}"
     records = [record(artist) for artist in shown]
     return Table(

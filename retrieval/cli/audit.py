@@ -272,9 +272,13 @@ def _print_as_paper(title: str, found: AsPaper) -> None:
         note=[
             f"Mean accuracy {percent(found.accuracy)}, mean confidence {percent(found.confidence)}. "
             f"At {found.level:g}, the uncorrected bootstrap matches {found.n_matched} of "
-            f"{count(len(found.artists), 'artist')}. By this report's own tests, {found.n_found} are imitated, and "
-            f"{found.n_named} are shown to be named more often than placebo names. Few placebo names can show few "
-            "artists.",
+            f"{count(len(found.artists), 'artist')}. By this report's own tests, {found.n_found} are imitated"
+            + (
+                f", and {found.n_named} are shown to be named more often than placebo names. Few placebo names can "
+                "show few artists."
+                if found.accuracy is not None
+                else "."
+            ),
             *found.assumes,
         ],
         aside=True,

@@ -37,6 +37,7 @@ from imindex.indexer.terminal.output import (
     text_table,
 )
 from imindex.indexer.terminal.table import Column
+from imindex.retrieval.cli._adjust import ADJUST, adjust_options, adjusted
 from imindex.retrieval.cli._evidence import (
     ACCURACY,
     accuracy_options,
@@ -84,6 +85,7 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
     type=within(NEIGHBOURS),
     help="Number of nearest works that vote.",
 )
+@adjust_options(CLASSIFY, only="By works: ")
 @accuracy_options
 @report_option
 @root_option
@@ -115,7 +117,7 @@ def classify(index: IndexPlace, as_json: bool, show_all: bool, **options: Any) -
             say(note)
         results = opened.classify(
             options["collection"],
-            **{name: options[name] for name in ("by", "labels", "templates", "k")},
+            **{name: options[name] for name in (*ADJUST, "by", "labels", "templates", "k")},
             encoder=encoder_of(options),
             testing=None if options["no_tests"] else testing,
             workers=workers_of(options),
@@ -187,6 +189,8 @@ def _chance_rows(method: ClassificationMethod) -> list[list[str]]:
 
 def _classification_note(results: Classification, method: ClassificationMethod) -> str:
     notes = [f"{results.n} pictures, {method.n_labels} labels, encoder {results.encoder}"]
+    if how := adjusted(results.csls_k, results.whitened):
+        notes.append(how)
     if method.n_generic:
         notes.append(f"{percent(method.generic_share)} nearest to a generic label")
     if results.cut_texts:

@@ -33,6 +33,7 @@ from imindex.indexer.terminal.output import (
     show_table,
     text_table,
 )
+from imindex.retrieval.cli._adjust import adjust_options
 from imindex.retrieval.cli._evidence import p_value, report_option, warn_of_demonstration
 from imindex.retrieval.cli._tables import all_changes, compare_fields, compare_table, signed, signed_span
 from imindex.retrieval.compare.gate import Condition
@@ -124,6 +125,7 @@ class ConditionType(click.ParamType):  # type: ignore[type-arg]
     help="Confidence level of intervals.",
 )
 @click.option("--seed", cls=FromSignature, of=OF, type=within(SEED), help="Seed of the random numbers.")
+@adjust_options("imindex.retrieval.evidence.match_release:match_release")
 @report_option
 @click.option("--all", "show_all", is_flag=True, help="Print every artist.")
 @model_options

@@ -10,7 +10,6 @@ import click
 from imindex.indexer.terminal.complete import complete_release
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
-    FromSignature,
     IndexPlace,
     command_line,
     indexes_option,
@@ -29,6 +28,7 @@ from imindex.indexer.terminal.output import (
     say,
     show_table,
 )
+from imindex.retrieval.cli._adjust import adjust_options, adjusted
 from imindex.retrieval.cli._evidence import (
     TESTING,
     UNIT_WARNING,
@@ -53,14 +53,7 @@ MATCH = "imindex.retrieval.evidence.match_release:match_release"
     help="The release to match. Optional if there is only one.",
     shell_complete=complete_release,
 )
-@click.option("--csls", is_flag=True, help="Rank by CSLS, which corrects for hubs, instead of by cosine.")
-@click.option(
-    "--csls-k",
-    cls=FromSignature,
-    of=MATCH,
-    type=click.IntRange(1, 10_000),
-    help="Number of neighbours in CSLS.",
-)
+@adjust_options(MATCH)
 @click.option(
     "--ranks", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.npz",
     help="Write the rank of every imitation by every work to this file.",
@@ -103,6 +96,7 @@ def match(index: IndexPlace, collection: str | None, show_all: bool, as_json: bo
             collection,
             csls=options["csls"],
             csls_k=options["csls_k"],
+            whiten=options["whiten"],
             ranks_file=ranks,
             testing=None if options["no_tests"] else testing,
             matrix=as_json,  # only JSON shows it
@@ -132,7 +126,7 @@ def match(index: IndexPlace, collection: str | None, show_all: bool, as_json: bo
         say(f"Wrote the ranks to {ranks}: ranks[w, m] belongs to the rows works[w] and imitations[m].")
     if options["report"]:
         say(f"Wrote the report to {options['report']}.")
-    macro = result.macro
+    macro, how = result.macro, adjusted(result.csls_k, result.whitened)
     if not result.n_artists:
         remark(
             "No figures: no artist has works, imitations, and imitations of other artists to compare with.",
@@ -143,7 +137,8 @@ def match(index: IndexPlace, collection: str | None, show_all: bool, as_json: bo
         remark(*summary(result.evidence).split("\n"), view=view)
     remark(
         f"Ranked {result.n_imitations} imitations of {result.collection} by {result.n_works} works, "
-        f"exactly: mean AUC {number(macro.auc)} over {result.n_artists} artists (chance 0.500).",
+        f"exactly{f', {how}' if how else ''}: mean AUC {number(macro.auc)} over {result.n_artists} artists (chance "
+        "0.500).",
         view=view,
     )
 

@@ -34,6 +34,7 @@ from imindex.indexer.terminal.output import (
     show_table,
 )
 from imindex.indexer.terminal.table import Column, Table
+from imindex.retrieval.cli._adjust import ADJUST, adjust_options
 
 if TYPE_CHECKING:
     from imindex.retrieval.results import DesignPower, GivenCounts, PowerPlan
@@ -109,6 +110,7 @@ STATED = ("between_sets", "within_set", "work_by_set", "residual")
     "--resamples", "n_resamples", cls=FromSignature, of=PLAN, type=within(RESAMPLES), help="Simulated audits."
 )  # fmt: skip
 @click.option("--seed", cls=FromSignature, of=PLAN, type=within(SEED), help="Seed of the random numbers.")
+@adjust_options("imindex.retrieval.evidence.match_release:match_release", only="With -i: ")
 @json_option
 @click.option(
     "--plan", "plan_file", type=click.Path(path_type=Path, dir_okay=False), metavar="PLAN.toml",
@@ -142,13 +144,14 @@ def power(
 
     view = view_of(options)
     stated = {name: options.pop(name) for name in STATED}
+    csls, csls_k, whiten = (options.pop(name) for name in ADJUST)
     passed = {name: value for name, value in stated.items() if value is not None}
     if index is not None:
         if passed:
             raise click.UsageError(
                 "Variances come either from the pilot or from options, not both. Drop -i, or the variances."
             )
-        pilot = from_index(index, collection, names)
+        pilot = from_index(index, collection, names, csls_k=csls_k if csls else None, whiten=whiten)
         if effect is not None:
             pilot = replace(pilot, effect=effect)
     else:

@@ -39,6 +39,7 @@ from imindex.indexer.terminal.output import (
     short_path,
     show_table,
 )
+from imindex.retrieval.cli._adjust import ADJUST, adjust_options, adjusted
 from imindex.retrieval.cli._query_tables import FIELDS, Thumbnails, answer_table, whole_table
 from imindex.retrieval.cli._workers import workers_of, workers_options
 from imindex.retrieval.results import QueryAnswer
@@ -85,6 +86,7 @@ thumbnails_option = click.option(
     help="Confidence level of the set of artists that the picture may be by.",
 )  # fmt: skip
 @click.option("--exact", is_flag=True, help="Search exactly, even in an optimized index.")
+@adjust_options("imindex.retrieval.search.query:ask")
 @model_options
 @device_option
 @limit_options
@@ -128,7 +130,10 @@ def query(
             *pictures,
             texts=texts,
             k=k,
-            **{name: options[name] for name in ("collections", "artists", "confidence_level", "exact")},
+            **{
+                name: options[name]
+                for name in (*ADJUST, "collections", "artists", "confidence_level", "exact")
+            },
             encoder=encoder_of(options),
             limits=limits_of(options),
             workers=workers_of(options),
@@ -168,7 +173,14 @@ def query(
             show_table(whole_table(result.queries), view)
         for answer in result.queries:
             _print_answer(answer, view, pictures, thumbnails)
-        how = "approximately" if approximate else "exactly"
+        how = ", ".join(
+            part
+            for part in (
+                "approximately" if approximate else "exactly",
+                adjusted(result.csls_k, result.whitened),
+            )
+            if part
+        )
         remark(
             f"Searched {short_path(opened.path)} for {count(len(result.queries), 'query', 'queries')}, {how}.",
             view=view,

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
-from imindex.indexer.core.bounds import RESAMPLES, SHARE
+from imindex.indexer.core.bounds import CSLS_NEIGHBOURS, RESAMPLES, SHARE
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import parse_json
 from imindex.indexer.system.input_files import read_text
@@ -27,6 +27,7 @@ from imindex.retrieval.results.report_digest import digest
 REPORT = "report.json"
 Level = Annotated[float, msgspec.Meta(ge=SHARE.least, le=SHARE.most)]
 Resamples = Annotated[int, msgspec.Meta(ge=1, le=RESAMPLES.most)]
+Neighbours = Annotated[int, msgspec.Meta(ge=CSLS_NEIGHBOURS.least, le=CSLS_NEIGHBOURS.most)]
 
 
 class _Archived(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +83,12 @@ class ArchivedCheck(_Archived, frozen=True, kw_only=True):
         )  # fmt: skip
 
 
+class ArchivedByWorks(_Archived, frozen=True, kw_only=True):
+    """A classification by works, which a result has if its encoder has no text side."""
+
+    accuracy: Share = None
+
+
 class ArchivedResult(_Archived, frozen=True, kw_only=True):
     """Results for one release and one encoder."""
 
@@ -91,6 +98,7 @@ class ArchivedResult(_Archived, frozen=True, kw_only=True):
     summary: ArchivedSummary | None = None
     copies: ArchivedCopies | tuple[ArchivedPair, ...] | None = None
     exchangeability: tuple[ArchivedCheck, ...] = ()
+    by_works: ArchivedByWorks | None = None
 
     @property
     def findings(self) -> dict[str, Finding]:
@@ -148,6 +156,8 @@ class ArchivedTests(_Archived, frozen=True, kw_only=True):
     n_resamples: Resamples | None = None
     confidence_level: Level | None = None
     seed: Seed | None = None
+    csls_k: Neighbours | None = None
+    whiten: bool = False
 
 
 class ArchivedPlan(_Archived, frozen=True, kw_only=True):

@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.exit_codes import REFUSED, UNDECIDED
@@ -43,6 +45,8 @@ SHARES = {
     "accuracy": "mean over artists of the share of imitations named as the artist",
     "auc": "mean over artists of the AUC",
 }
+BY_WORKS = "accuracy_by_works"
+"""Mean over artists of the share of imitations that are nearest to the prototype of the artist's works, in audits."""
 COUNTS = {
     "significant": "artists with a finding at the level",
     "imitated": f'artists found "{Finding.IMITATED}"',
@@ -57,8 +61,15 @@ ENDS = (".low", ".high")
 CHANGES = (".change", ".change.low", ".change.high", ".change.p")
 BEYOND = ("auc.beyond", "auc.beyond.low", "auc.beyond.high", "auc.beyond.p")
 """Change of the mean AUC beyond that of placebo names, its interval and its p-value."""
-METRICS = (*(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)), *BEYOND, *COUNTS)
+METRICS = (
+    *(name + end for name in SHARES for end in ("", *ENDS, *CHANGES)),
+    *BEYOND,
+    *COUNTS,
+    *(BY_WORKS + end for end in ("", *ENDS)),
+)
 """All metrics that a condition can use; `.low` and `.high` are the ends of the interval."""
+BY_NAME = tuple(f"accuracy{end}" for end in ("", *ENDS, *CHANGES))
+"""Metrics of the classification by name, which an encoder without a text side lacks."""
 ONLY_NEW = ("risen", "fallen")
 COVERAGE = 0.8
 """Smallest share of the artists that must have been judged, if the others could change the verdict."""
@@ -74,6 +85,9 @@ WHY_UNKNOWN = {
     "imitated": "it needs placebo names, and an artist that could be judged",
     "named": "it needs placebo names, and an artist that could be judged",
     "significant": "no artist could be judged",
+    **dict.fromkeys(
+        (BY_WORKS + end for end in ("", *ENDS)), "only an audit classifies by works, and it needs works"
+    ),
 }
 """Why a figure may be missing."""
 FOUND = ("significant", "imitated", "named", "nearer")
@@ -175,7 +189,13 @@ def _of_base(text: str, metric: str, base: str) -> str:
 
 
 def check(
-    condition: Condition, base: Figures | None, new: Figures, *, release: str = "", encoder: str = ""
+    condition: Condition,
+    base: Figures | None,
+    new: Figures,
+    *,
+    release: str = "",
+    encoder: str = "",
+    why: str = "",
 ) -> Verdict:
     """Evaluate a condition on the figures.
 
@@ -189,6 +209,8 @@ def check(
         for NAME if the limit is a number; comparisons with base count only the artists of both releases.
     release, encoder : str
         Release and encoder of the figures, recorded in the verdict.
+    why : str
+        Why the figure may be missing, if it is not as in `WHY_UNKNOWN`.
 
     Returns
     -------
@@ -214,7 +236,7 @@ def check(
     missing += [f"base's {condition.base}"] if math.isnan(start) else []
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        why = WHY_UNKNOWN.get(condition.metric)
+        why = why or WHY_UNKNOWN.get(condition.metric, "")
         reason = f"{' and '.join(missing)} {verb} not known{f' ({why})' if why else ''}: undecided."
         outcome: Outcome = "undecided"
     else:
@@ -360,7 +382,10 @@ def _with_ends(name: str, value: float | None, low: float | None, high: float | 
 
 
 def release_figures(
-    matching: Matching, classification: Classification | None = None, copies: Copies | None = None
+    matching: Matching,
+    classification: Classification | None = None,
+    copies: Copies | None = None,
+    by_works: Classification | None = None,
 ) -> dict[str, float]:
     """Return the figures of one release by metric, for a gate without a base.
 
@@ -370,6 +395,8 @@ def release_figures(
     classification : Classification, optional
         Classification by name.
     copies : Copies, optional
+    by_works : Classification, optional
+        Classification by works.
     """
     if matching.evidence:
         overall = matching.evidence.overall
@@ -380,11 +407,13 @@ def release_figures(
         figures |= _calls(name_test_calls(matching.evidence.exchangeability, matching.evidence.level))
     else:
         figures = _with_ends("auc", matching.macro.auc, None, None)
-    if classification:
-        method = classification.methods[0]
+    for name, found in (("accuracy", classification), (BY_WORKS, by_works)):
+        if found is None:
+            continue
+        method = found.methods[0]
         macro = method.evidence.macro if method.evidence else None
         figures |= _with_ends(
-            "accuracy",
+            name,
             method.macro_top1,
             macro.top1_low if macro else None,
             macro.top1_high if macro else None,
@@ -448,6 +477,8 @@ def verdicts(
     -------
     tuple of Verdict
         Conditions that compare with base use the artists in both releases; the others use all artists of the release.
+        Conditions on the accuracy by name have no verdict by encoders without a text side, and the reason of each
+        verdict says so; if no encoder has a text side, they are undecided.
 
     Raises
     ------
@@ -457,21 +488,50 @@ def verdicts(
     parsed = [parse(text) for text in conditions]
     compared = {(c.new.release, c.encoder): c for c in comparisons}
     copies = {(r.release, r.encoder): r.copies for r in results}
+    by_works = {(r.release, r.encoder): r.by_works for r in results}
+    with_names = [r.encoder for r in results if r.classification is not None]
+    without = list(dict.fromkeys(r.encoder for r in results if r.classification is None))
     outcomes = []
     for result in results:
         release, encoder = result.release, result.encoder
         if base and release == base:
             continue
-        alone = release_figures(result.matching, result.classification, result.copies)
+        alone = release_figures(result.matching, result.classification, result.copies, result.by_works)
         comparison = compared.get((release, encoder))
         old, new = comparison_figures(comparison) if comparison else ({}, {})
         for figures, name in ((old, base), (new, release)):
             figures |= copy_figures(copies.get((str(name), encoder)))
-        outcomes += [
-            check(condition, old, new if compares(condition) else alone, release=release, encoder=encoder)
-            for condition in parsed
-        ]
+            found = by_works.get((str(name), encoder))
+            if comparison and found:
+                figures |= _works_figures(found, {row.artist for row in comparison.artists})
+        for condition in parsed:
+            named = condition.metric in BY_NAME
+            if named and with_names and encoder in without:
+                continue
+            why = (
+                f"{encoder} has no text side and names no artist; see {BY_WORKS}"
+                if encoder in without
+                else ""
+            )
+            figures = new if compares(condition) else alone
+            verdict = check(
+                condition, old, figures, release=release, encoder=encoder, why=why if named else ""
+            )
+            if named and with_names and without:
+                lacking = f"{', '.join(without)} {'has' if len(without) == 1 else 'have'} no text side"
+                verdict = replace(verdict, reason=f"{verdict.reason} Only by {encoder}: {lacking}.")
+            outcomes.append(verdict)
     return tuple(outcomes)
+
+
+def _works_figures(found: Classification, artists: Collection[str]) -> dict[str, float]:
+    """Return the accuracy by works of some artists; its interval only if they are all that were classified."""
+    method = found.methods[0]
+    chosen = [row.top1 for row in method.artists if row.artist in artists and row.top1 is not None]
+    whole = len(chosen) == len(method.artists) and method.evidence is not None
+    macro = method.evidence.macro if whole and method.evidence else None
+    value = math.fsum(chosen) / len(chosen) if chosen else None
+    return _with_ends(BY_WORKS, value, macro.top1_low if macro else None, macro.top1_high if macro else None)
 
 
 def compares(condition: Condition) -> bool:

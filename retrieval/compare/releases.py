@@ -30,6 +30,7 @@ from imindex.retrieval.compare.overall import (
     resolution_of,
 )
 from imindex.retrieval.compare.placebo_changes import Asked, PlaceboChanges, Sums, placebo_changes
+from imindex.retrieval.compare.reports import NO_NAMES
 from imindex.retrieval.compare.reports import compare_reports as compare_reports
 from imindex.retrieval.compare.sets import ReleaseSet, SetComparison, compare_sets
 from imindex.retrieval.evidence.classify_release import (
@@ -45,6 +46,7 @@ from imindex.retrieval.evidence.release_walk import Observed, Pair, Wanted, obse
 from imindex.retrieval.evidence.shared import Shared, TextEncoder, Texts
 from imindex.retrieval.evidence.testing import Testing, numbers_of, placebo_numbers
 from imindex.retrieval.match.paired_cells import Cells, PairedCells
+from imindex.retrieval.match.ranking import csls_penalties
 from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
 from imindex.retrieval.results import (
     Alternative,
@@ -57,8 +59,10 @@ from imindex.retrieval.results import (
 from imindex.retrieval.vectors.blocks import Float16, Int64
 from imindex.retrieval.vectors.checks import check_vectors
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
+from imindex.retrieval.vectors.whitened import as_stored, learnt, whitened, whitening_of
 from imindex.stats.changes import ChangeTest
 from imindex.stats.keyed import generator
+from imindex.stats.whitening import Whitening
 
 Right = npt.NDArray[np.bool_]
 
@@ -158,7 +162,7 @@ def compare(  # noqa: PLR0913
     alternative : {"two-sided", "less", "greater"}
         "greater": the new release imitates more.
     by_name : bool
-        Also compare the accuracy of classification by the text of the artist's name.
+        Also compare the accuracy of classification by the text of the artist's name, if the encoder has a text side.
     labels, templates : sequence of str
         As in `imindex.retrieval.evidence.classify_release.classify_release`.
     texts : TextEncoder, optional
@@ -183,15 +187,17 @@ def compare(  # noqa: PLR0913
     findings = (found[0].findings, found[1].findings)
     sides, artists, notes = prepared.sides, prepared.artists, list(prepared.notes)
     rights: list[Right | None] = [None, None]
-    if by_name:
-        if texts is None:
-            texts = Texts(functools.partial(load_encoder, sides[0].encoder, encoder or {}))
+    if by_name and texts is None:
+        texts = Texts(functools.partial(load_encoder, sides[0].encoder, encoder or {}))
+    if texts is not None and not texts.has_text:
+        notes.append(NO_NAMES)
+    elif texts is not None:
         rights, naming_notes = _named(sides, texts, labels, templates)
         notes += naming_notes
     else:
         notes.append("Accuracy by name was not asked for.")
     rows = []
-    ranks = prepared.ranks or _walked(prepared)
+    ranks = prepared.ranks or _walked(prepared, testing.csls_k)
     everything = _sets(sides, artists, ranks.cells, rights)
     placebos = [{side.names[a] for a in side.placebos} for side in sides]
     changes = placebo_changes(
@@ -304,7 +310,11 @@ def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
     ImindexError
         As for `compare`.
     """
-    sides = [_load(side, side.tested(testing)) for side in (base, new)]
+    whitening = None
+    if testing.whiten:
+        with opened(base.index) as index:
+            whitening = whitening_of(index) or learnt(index)
+    sides = [_load(side, side.tested(testing), whitening) for side in (base, new)]
     _check_sides(sides)
     artists, left_out = _comparable(sides)
     artists, works, notes = _same_works(sides, artists, left_out)
@@ -333,8 +343,10 @@ def _release_side(loaded: _Loaded) -> ReleaseSide:
     return ReleaseSide(release=loaded.side.release, index=loaded.files, root_digest=loaded.root_digest)
 
 
-def _load(side: Side, testing: Testing) -> _Loaded:
+def _load(side: Side, testing: Testing, whitening: Whitening | None) -> _Loaded:
     with opened(side.index) as index:
+        if whitening is not None:
+            index = whitened(index, whitening)
         name, _ = release(index, side.release)
         works, _ = distinct(pictures(index, "works"))
         imitations, _ = distinct(pictures(index, "imitations", collections=[name]))
@@ -450,9 +462,11 @@ def _findings(
     prepared, pair = prepared.watched()
     with opened(base.index) as index:
         wanted = [
-            Wanted(side.release, side.tested(testing) if side.findings is None else None)
+            Wanted(side.release, side.tested(testing) if side.findings is None else None, testing.csls_k)
             for side in (base, new)
         ]
+        if testing.whiten:
+            index = whitened(index)
         observed = observe(Shared(index), wanted, [pair])
         first, second = (_findings_of(side, index, testing, observed[side.release]) for side in (base, new))
     return prepared, (first, second)
@@ -478,6 +492,8 @@ def _named(
     for side in sides:
         named, path = side.imitations.without([*side.placebos, *side.rivals]), side.side.index
         with opened(path) as index:
+            # Vectors of texts are not whitened, so those of pictures must not be.
+            named = replace(named, vectors=np.asarray(as_stored(index).vectors[named.rows]))
             _, scores = scores_by_name(
                 index, named, labels, templates, texts, candidate_numbers(index, named)
             )
@@ -542,20 +558,19 @@ def _in_order(artist: str, n: int) -> Int64:
     return generator(0, "column order", artist).permutation(n)
 
 
-def _walked(prepared: Prepared) -> Ranks:
+def _walked(prepared: Prepared, csls_k: int | None) -> Ranks:
     """Rank the imitations of both releases by the works."""
     sides, works = prepared.sides, prepared.works
     numbers = {name: number for number, name in enumerate(sorted({n for side in sides for n in side.names}))}
     work_artist = np.array([numbers[sides[0].work_key[place][0]] for place in works[0].tolist()])
-    columns = [
-        Columns.of(
-            side.imitations.vectors,
-            np.array([numbers[side.names[a]] for a in side.imitations.artist.tolist()], np.int64),
-            len(numbers),
-        )
-        for side in sides
-    ]
     vectors = [side.works.vectors[places] for side, places in zip(sides, works, strict=True)]
+    columns = []
+    for side, work_vectors in zip(sides, vectors, strict=True):
+        k, penalties = csls_penalties(work_vectors, side.imitations.vectors, csls_k)
+        artist = np.array([numbers[side.names[a]] for a in side.imitations.artist.tolist()], np.int64)
+        columns.append(
+            Columns.of(side.imitations.vectors, artist, len(numbers), csls_k=k, penalties=penalties)
+        )
     for work_vectors in vectors:
         check_vectors(work_vectors, "works")
     for imitations in columns:

@@ -13,6 +13,11 @@ from imindex.retrieval.compare.overall import DEFAULTS, conclude, finding
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Alternative, ArtistChange, Comparison, LeftOut, ReleaseSide
 
+NO_NAMES = (
+    "The encoder has no text side, so there is no accuracy by name to compare. The AUC compares pictures with works, "
+    "and needs no text."
+)
+
 
 def compare_reports(  # noqa: PLR0913
     base: ArchivedReport,
@@ -72,7 +77,8 @@ def compare_reports(  # noqa: PLR0913
         alternative=alternative,
         notes=[
             "From the reports' figures alone: no change is tested against placebo names, which needs the index; "
-            "findings are those of the reports."
+            "findings are those of the reports.",
+            *([NO_NAMES] if any(result.by_works is not None for result in results) else []),
         ],
         margin=margin,
         resolutions=(

@@ -30,9 +30,9 @@ from imindex.retrieval.compare.reports import common_encoder, compare_reports, o
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.results import Comparison, Verdict
 
-TESTING = ("placebos", "rivals", "level", "adjust", "n_resamples", "confidence_level", "seed")
-OF_PLAN = ("level", "adjust", "n_resamples", "confidence_level", "seed")
-JUDGED_BY = ("level", "adjust", "n_resamples", "confidence_level")
+OF_PLAN = ("level", "adjust", "n_resamples", "confidence_level", "seed", "csls_k", "whiten")
+TESTING = ("placebos", "rivals", *OF_PLAN)
+JUDGED_BY = ("level", "adjust", "n_resamples", "confidence_level", "csls_k", "whiten")
 """Settings on which the findings of a report depend."""
 
 
@@ -194,6 +194,7 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
     notes: list[str] = []
     if reports:
         encoder = common_encoder(reports[0], reports[-1], options["encoder"])
+        notes += _one_report_only(reports[0], reports[-1], encoder)
         options = {**options, **_planned(sources, options, passed, notes)}
     elif options["encoder"]:
         raise ImindexError(
@@ -209,7 +210,9 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
     sides = []
     for source in sources:
         side, note = _side(source, options, testing, encoder)
-        other = passed & {"placebos", "level", "adjust"} or (judged_otherwise and source is sources[1])
+        other = passed & {"placebos", "level", "adjust", "csls_k", "whiten"} or (
+            judged_otherwise and source is sources[1]
+        )
         if side is not None and other:
             side = replace(side, findings=None)  # the report's findings used other settings
         if note:
@@ -230,6 +233,18 @@ def resolve(base: str, new: str, options: Mapping[str, Any], passed: set[str]) -
         pair = (sides[0], sides[1])
     copies = tuple(_copies(source, encoder) for source in sources)
     return Question(pair, sources, options, testing, encoder, (copies[0], copies[1]), notes, judged_otherwise)
+
+
+def _one_report_only(base: ArchivedReport, new: ArchivedReport, encoder: str) -> list[str]:
+    """Say which encoders cannot be compared, because one report lacks them."""
+    names = [[one.name for one in report.encoders] for report in (base, new)]
+    pairs = (("BASE", names[0], names[1]), ("NEW", names[1], names[0]))
+    alone = [
+        f"{', '.join(lacking)} only in {whose}"
+        for whose, own, other in pairs
+        if (lacking := [name for name in own if name not in other])
+    ]
+    return [f"Compared by {encoder} alone: there is {' and '.join(alone)}."] if alone else []
 
 
 def _planned(

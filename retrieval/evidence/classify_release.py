@@ -36,7 +36,9 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.shards.worker import SCORED_TOGETHER, Candidates
 from imindex.retrieval.vectors.blocks import Float64, Int64
+from imindex.retrieval.vectors.hubs import CSLS_K
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
+from imindex.retrieval.vectors.whitened import as_stored, whitened, whitened_by
 
 if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Encoder
@@ -61,6 +63,9 @@ def classify_release(  # noqa: PLR0913
     texts: TextEncoder | None = None,
     observed: Observed | None = None,
     calls: Calls | None = None,
+    csls: bool = False,
+    csls_k: int = CSLS_K,
+    whiten: bool = False,
 ) -> Classification:
     """Classify each picture of a collection by artist, and optionally test the accuracy.
 
@@ -92,6 +97,13 @@ def classify_release(  # noqa: PLR0913
     calls : Calls, optional
         Workers made from `imindex.retrieval.shards.worker.Worker` for this index, which share the pictures that are
         compared with works. Results do not depend on them.
+    csls : bool
+        By works: correct for hubs (`imindex.retrieval.vectors.hubs`), with terms over `csls_k` works. By default as in
+        `testing`.
+    csls_k : int
+    whiten : bool
+        By works: whiten all vectors by what is learnt on works (`imindex.stats.whitening`). By default as in `testing`.
+        By name, vectors are always those of the file, since those of texts are not whitened.
 
     Returns
     -------
@@ -106,7 +118,17 @@ def classify_release(  # noqa: PLR0913
         loaded.
     """
     one_of(by, ("name", "works"), "by")
+    if by == "name" and (csls or whiten):
+        raise ImindexError(
+            "csls and whiten (--csls, --whiten) apply to works. Classify by='works' (--by works), or drop them."
+        )
+    planned = testing.csls_k if testing is not None and by == "works" else None
+    csls_k_used = csls_k if csls else planned
     with opened(path) as index:
+        if by == "name":
+            index = as_stored(index)
+        elif whiten or (testing is not None and testing.whiten):
+            index = whitened(index)
         name, kind = release(index, collection, ("imitations", "works"))
         chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
         names_known = None
@@ -142,7 +164,7 @@ def classify_release(  # noqa: PLR0913
                 }
         else:
             labels = ()
-            scored = _by_works(index, both, kind, k, observed, calls)
+            scored = _by_works(index, both, kind, k, observed, calls, csls_k_used)
         names = [*index.artists, *labels]
         # One table of scores at a time, the last method first because its table may already be in memory.
         methods = [
@@ -166,6 +188,8 @@ def classify_release(  # noqa: PLR0913
             demonstration=is_demonstration(index.encoder.weights_sha256),
             names=names_known,
             cut_texts=cut_texts,
+            csls_k=csls_k_used,
+            whitened=whitened_by(index),
         )
 
 
@@ -262,7 +286,13 @@ def _top1(index: Index, scores: Float64, labels: Sequence[str], truth: Int64) ->
 
 
 def _by_works(
-    index: Index, chosen: Pictures, kind: str, k: int, observed: Observed | None, calls: Calls | None
+    index: Index,
+    chosen: Pictures,
+    kind: str,
+    k: int,
+    observed: Observed | None,
+    calls: Calls | None,
+    csls_k: int | None,
 ) -> list[tuple[str, Callable[[], Float64]]]:
     """Return the methods by works, and functions that compute the scores of each."""
     works = observed.shared.known if observed else distinct(pictures(index, "works", "background"))[0]
@@ -273,7 +303,7 @@ def _by_works(
 
     def by_workers(method: str) -> Float64:
         assert calls is not None
-        candidates = Candidates(method, works.vectors, works.artist, len(index.artists), k)
+        candidates = Candidates(method, works.vectors, works.artist, len(index.artists), k, csls_k)
         scores = np.empty((len(chosen.rows), len(index.artists)))
         shares = [
             slice(start, start + SCORED_TOGETHER) for start in range(0, len(chosen.rows), SCORED_TOGETHER)
@@ -286,14 +316,14 @@ def _by_works(
     def prototype() -> Float64:
         if calls is not None:
             return _usable(index, by_workers("prototype"))
-        return _usable(index, prototype_scores(*arguments, exclude=exclude))
+        return _usable(index, prototype_scores(*arguments, exclude=exclude, csls_k=csls_k))
 
     def vote() -> Float64:
-        if observed is not None:
+        if observed is not None and csls_k is None:
             return _usable(index, observed.knn_scores(chosen.rows, k))
         if calls is not None:
             return _usable(index, by_workers("vote"))
-        return _usable(index, knn_scores(*arguments, k=k, exclude=exclude))
+        return _usable(index, knn_scores(*arguments, k=k, exclude=exclude, csls_k=csls_k))
 
     return [("by works, prototype", prototype), (f"by works, vote of the {k} nearest", vote)]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.runners.calls import Calls
 from imindex.indexer.store.index import Index
@@ -31,7 +32,9 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.shards.ranks import match_by_workers
 from imindex.retrieval.vectors.blocks import Int64
+from imindex.retrieval.vectors.hubs import CSLS_K
 from imindex.retrieval.vectors.select import distinct, pictures, release, without_vectors
+from imindex.retrieval.vectors.whitened import ALONE, whitened, whitened_by
 
 
 def match_release(  # noqa: PLR0913
@@ -39,7 +42,7 @@ def match_release(  # noqa: PLR0913
     collection: str | None = None,
     *,
     csls: bool = False,
-    csls_k: int = 15,
+    csls_k: int = CSLS_K,
     recall_at: Sequence[int] = (1, 5, 10, 50),
     ranks_file: Path | None = None,
     testing: Testing | None = None,
@@ -47,6 +50,7 @@ def match_release(  # noqa: PLR0913
     observed: Observed | None = None,
     background: int = BACKGROUND,
     calls: Calls | None = None,
+    whiten: bool = False,
 ) -> Matching:
     """Rank the imitations of a release for each work, and optionally test the results.
 
@@ -57,7 +61,7 @@ def match_release(  # noqa: PLR0913
     collection : str, optional
         The release; by default the only one.
     csls : bool
-        Whether to correct for hubs with CSLS, over `csls_k` neighbours.
+        Whether to correct for hubs with CSLS, over `csls_k` neighbours. By default as in `testing`.
     recall_at : sequence of int
         The values of k for recall and hit.
     ranks_file : Path, optional
@@ -75,6 +79,8 @@ def match_release(  # noqa: PLR0913
         Workers made from `imindex.retrieval.shards.worker.Worker` for this index. Without tests, matrix and
         `ranks_file`, each counts pieces of the imitations, and nobody holds all of them. With tests, each ranks all
         imitations for some of the works. Results do not depend on them.
+    whiten : bool
+        Whiten all vectors by what is learnt on works (`imindex.stats.whitening`). By default as in `testing`.
 
     Returns
     -------
@@ -89,7 +95,12 @@ def match_release(  # noqa: PLR0913
     tests: Mapping[int, ArtistTests] = {}
     evidence = None
     comparing = Testing(background=background) if testing is None else testing
+    k = csls_k if csls else comparing.csls_k
     with opened(path) as index:
+        if whiten or comparing.whiten:
+            if calls is not None and calls.n_workers > 1:
+                raise ImindexError(ALONE)
+            index, calls = whitened(index), None
         name, _ = release(index, collection)
         in_pieces = (
             calls is not None
@@ -109,9 +120,7 @@ def match_release(  # noqa: PLR0913
         if in_pieces:
             assert calls is not None
             works, works_repeated = distinct(pictures(index, "works"))
-            ranked = match_by_workers(
-                index, name, works, calls, csls_k=csls_k if csls else None, recall_at=recall_at
-            )
+            ranked = match_by_workers(index, name, works, calls, csls_k=k, recall_at=recall_at)
             result, imitations, imitations_repeated = ranked.match, ranked.imitations, ranked.n_repeated
             shared = Shared(index)
             gaps = shared.discrimination(comparing, np.union1d(works.artist, imitations.artist))
@@ -124,7 +133,7 @@ def match_release(  # noqa: PLR0913
                 imitations.vectors,
                 imitations.artist,
                 len(index.artists),
-                csls_k=csls_k if csls else None,
+                csls_k=k,
                 recall_at=recall_at,
                 keep_ranks=ranks_file is not None,
                 matrix=matrix,
@@ -138,7 +147,7 @@ def match_release(  # noqa: PLR0913
                 wanted = Wanted(
                     name,
                     testing,
-                    csls_k=csls_k if csls else None,
+                    csls_k=k,
                     recall_at=recall_at,
                     matrix=matrix,
                     keep_ranks=ranks_file is not None,
@@ -192,6 +201,7 @@ def match_release(  # noqa: PLR0913
             demonstration=is_demonstration(index.encoder.weights_sha256),
             names=names,
             sampled_works=shared.compared(comparing).sampled,
+            whitened=whitened_by(index),
         )
 
 

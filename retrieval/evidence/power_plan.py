@@ -13,11 +13,13 @@ from imindex.indexer.store.opening import open_index
 from imindex.indexer.system.index_files import Named
 from imindex.retrieval.evidence.release_names import names_of_release
 from imindex.retrieval.evidence.testing import Testing, placebo_numbers
+from imindex.retrieval.match.ranking import csls_penalties
 from imindex.retrieval.results import DesignPower, GivenCounts, NamesBetween, PowerPlan, SetVariances
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.row_ranks import ranks_in_rows
 from imindex.retrieval.vectors.select import pictures, release
-from imindex.retrieval.vectors.similarity import similarity_blocks
+from imindex.retrieval.vectors.similarity import exact_integers, similarity_blocks
+from imindex.retrieval.vectors.whitened import whitened
 from imindex.stats.keyed import generator
 from imindex.stats.power import (
     Design,
@@ -161,7 +163,14 @@ def _design(power: Power, artists: int) -> DesignPower:
     )
 
 
-def from_index(path: Named, collection: str | None = None, placebos: Sequence[str] = ()) -> Pilot:
+def from_index(
+    path: Named,
+    collection: str | None = None,
+    placebos: Sequence[str] = (),
+    *,
+    csls_k: int | None = None,
+    whiten: bool = False,
+) -> Pilot:
     """Estimate the variances and the effect from a release in an index.
 
     Parameters
@@ -172,6 +181,10 @@ def from_index(path: Named, collection: str | None = None, placebos: Sequence[st
     placebos : sequence of str
         Placebo names, or patterns for them, that each artist's own set is compared with. By default those of the arm
         placebo in the index, or else all other names; those that are imitated then increase the variance.
+    csls_k : int, optional
+        Rank by CSLS with this many neighbours.
+    whiten : bool
+        Whiten all vectors by what is learnt on works.
 
     Returns
     -------
@@ -182,15 +195,18 @@ def from_index(path: Named, collection: str | None = None, placebos: Sequence[st
     ImindexError
         If no artist has two works, own imitations, and two other names of which one has two imitations.
     """
-    with open_index(path) as index:
+    with open_index(path) as stored:
+        index = whitened(stored) if whiten else stored
         name, _ = release(index, collection)
         works = pictures(index, "works")
         imitations = pictures(index, "imitations", collections=[name])
         testing, _ = names_of_release(index, name, imitations, Testing(placebos=placebos))
         chosen = placebo_numbers(index, testing.placebos, imitations)
         scores: dict[int, list[Float64]] = {}
+        k, penalties = csls_penalties(works.vectors, imitations.vectors, csls_k)
         for rows, block in similarity_blocks(works.vectors, imitations.vectors):
-            percentiles = (ranks_in_rows(block)[1] - 1) / (2 * block.shape[1])
+            ordered = block if k is None else 2 * k * exact_integers(block) - penalties
+            percentiles = (ranks_in_rows(ordered)[1] - 1) / (2 * block.shape[1])
             for artist in np.unique(works.artist[rows]).tolist():
                 scores.setdefault(artist, []).append(percentiles[works.artist[rows] == artist])
     parts = [_components(np.concatenate(scores[a]), imitations.artist, a, chosen) for a in sorted(scores)]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.runners.calls import Calls
 from imindex.indexer.store.index import Index
 from imindex.retrieval.classify.by_works import knn_scores_of
@@ -27,6 +28,7 @@ from imindex.retrieval.match.similarity_pass import Block, Columns, Mergeable, W
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.retrieval.vectors.checks import check_artists, check_vectors
 from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
+from imindex.retrieval.vectors.whitened import ALONE, whitening_of
 from imindex.stats.keyed import generators
 from imindex.stats.set_scores import Collector, SetScores
 
@@ -344,6 +346,8 @@ def observe(
     ValueError
         If the vectors are not float16 unit vectors, or a picture has no artist.
     """
+    if calls is not None and calls.n_workers > 1 and whitening_of(shared.index) is not None:
+        raise ImindexError(ALONE)
     shared.check_works()
     releases = {request.release: Observed(shared, request) for request in wanted}
     if calls is None or calls.n_workers == 1:

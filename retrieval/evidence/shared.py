@@ -30,6 +30,10 @@ class TextEncoder(Protocol):
     """The text side of an encoder."""
 
     @property
+    def has_text(self) -> bool:
+        """Whether there is one; without it, `encode_texts` raises."""
+
+    @property
     def dim(self) -> int:
         """The length of a vector."""
 
@@ -52,6 +56,14 @@ class Texts:
         self._load = functools.cache(load)
         self._vectors: dict[tuple[str, ...], Float16] = {}
         self._tokens: dict[tuple[str, ...], Tokens | None] = {}
+        self._known: bool | None = None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the encoder encodes texts; loads it unless that is known."""
+        if self._known is None:
+            self._known = self._load().has_text
+        return self._known
 
     @property
     def dim(self) -> int:
@@ -78,14 +90,15 @@ class Texts:
         lists: Iterable[Sequence[str]],
         counted: Iterable[Sequence[str]] = (),
     ) -> None:
-        """Encode lists of texts with an encoder that is already loaded. It is not kept.
+        """Encode lists of texts with an encoder that is already loaded, if it has a text side. It is not kept.
 
         Their tokens are counted, and those of further lists.
         """
-        for texts in lists:
+        self._known = encoder.has_text
+        for texts in lists if encoder.has_text else ():
             self._vectors[tuple(texts)] = encoder.encode_texts(texts)
             self._tokens[tuple(texts)] = tokens_of(encoder, texts)
-        for texts in counted:
+        for texts in counted if encoder.has_text else ():
             self._tokens[tuple(texts)] = tokens_of(encoder, texts)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imindex.indexer.core.arguments import one_of, several
-from imindex.indexer.core.bounds import RESAMPLES, SEED, SHARE, WORKS, Bounds
+from imindex.indexer.core.bounds import CSLS_NEIGHBOURS, RESAMPLES, SEED, SHARE, WORKS, Bounds
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import as_stored, clean_name
 from imindex.indexer.store.index import Index
@@ -68,6 +68,11 @@ class Testing:
     background : int
         Most works by artists that no release was asked for, with which works are compared for the gap and the check of
         an artist's own works. Of more works a sample is drawn by `seed`, see `imindex.retrieval.evidence.compared`.
+    csls_k : int, optional
+        Rank by CSLS with this many neighbours, which corrects for hubs, instead of by cosine. It moves ranks, and tests
+        by the statistic `rank`; the others do not use ranks.
+    whiten : bool
+        Whiten all vectors by what is learnt on works (`imindex.stats.whitening`).
     """
 
     __test__ = False  # pytest collects classes of this name as tests
@@ -84,6 +89,8 @@ class Testing:
     unknown: Sequence[str] = ()
     references: Mapping[str, Sequence[str]] | None = None
     background: int = BACKGROUND
+    csls_k: int | None = None
+    whiten: bool = False
 
     def __post_init__(self) -> None:
         for name in ("placebos", "rivals", "unknown"):
@@ -96,6 +103,8 @@ class Testing:
         Bounds(1, RESAMPLES.most).check(self.n_resamples, "n_resamples")
         SEED.check(self.seed, "seed")
         WORKS.check(self.background, "background")
+        if self.csls_k is not None:
+            CSLS_NEIGHBOURS.check(self.csls_k, "csls_k")
 
     def record(self) -> HowTested:
         """Return these settings as a result type."""

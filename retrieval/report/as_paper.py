@@ -16,6 +16,11 @@ ASSUMES = (
     "The checkpoint and labels of the paper are not public, so this is a reconstruction.",
 )
 
+NO_NAMES = (
+    "This encoder has no text side, so there is no classification by name: accuracy, confidence and p of the naming "
+    "are missing."
+)
+
 
 def as_paper(rows: tuple[ReportArtist, ...], result: AuditResult, level: float) -> AsPaper:
     """Return the figures of the paper for the artists of a report.
@@ -38,7 +43,8 @@ def as_paper(rows: tuple[ReportArtist, ...], result: AuditResult, level: float) 
     and matching of works to imitations with a bootstrap.
     """
     accuracy = [row.top1 for row in rows if row.top1 is not None]
-    confidence = {row.artist: row.confidence for row in result.classification.methods[0].artists}
+    named = result.classification.methods[0].artists if result.classification else ()
+    confidence = {row.artist: row.confidence for row in named}
     p_bootstrap = {row.artist: row.p_bootstrap for row in result.matching.artists}
     known = [share for row in rows if (share := confidence.get(row.artist)) is not None]
     return AsPaper(
@@ -48,7 +54,7 @@ def as_paper(rows: tuple[ReportArtist, ...], result: AuditResult, level: float) 
         n_matched=sum((p := p_bootstrap.get(row.artist)) is not None and p <= level for row in rows),
         n_named=sum(row.p_named_adjusted is not None and row.p_named_adjusted <= level for row in rows),
         n_found=sum(row.finding == Finding.IMITATED for row in rows),
-        assumes=ASSUMES,
+        assumes=ASSUMES if result.classification else (NO_NAMES, *ASSUMES),
         artists=tuple(
             AsPaperArtist(
                 artist=row.artist,

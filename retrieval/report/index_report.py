@@ -23,13 +23,11 @@ from imindex.retrieval.results import (
     AuditResult,
     BlockedPicture,
     Classification,
-    ClassificationMethod,
     Comparison,
     Copies,
     EncoderRecord,
     GatedComparison,
     Matching,
-    NamedCounts,
     PlannedTests,
     PlanRecord,
     Provenance,
@@ -146,8 +144,8 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
         AuditResult(
             release=result.collection,
             encoder=name,
-            classification=named or _nothing_named(index, result.collection),
-            by_works=None,
+            classification=named if named and named.by == "name" else None,
+            by_works=named if named and named.by == "works" else None,
             matching=matched or _nothing_matched(index, result.collection),
             rank_histogram={artist: one.rank_histogram for artist, one in shown.items()},
             neighbours={artist: one.neighbours for artist, one in shown.items()},
@@ -272,19 +270,6 @@ def _no_plan(result: Matching | Classification, artists: list[str]) -> PlanRecor
         seed=how.seed if how else 0,
         labels=result.generic_labels if isinstance(result, Classification) else (),
     )
-
-
-def _nothing_named(index: Index, collection: str) -> Classification:
-    method = ClassificationMethod(
-        method="", n_labels=0, n_generic=0, top1=None, top5=None, macro_top1=None, macro_top5=None, chance_top1=None,
-        chance_top5=None, macro_chance_top1=None, macro_chance_top5=None, mrr=None, macro_mrr=None, generic_share=None,
-        n_unscored=0, n_tied=0, artists=(), evidence=None, labels=(), confusion=NamedCounts(rows=(), counts=()),
-    )  # fmt: skip
-    return Classification(
-        collection=collection, kind="imitations", root_digest=index.root_digest, encoder=index.encoder.name(),
-        by="name", templates=(), templates_top1={}, testing=None, placebos=(), generic_labels=(), n=0, n_repeated=0,
-        methods=(method,),
-    )  # fmt: skip
 
 
 def _nothing_matched(index: Index, collection: str) -> Matching:

@@ -38,6 +38,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
     """
     found = [
         *_text_encoders(report),
+        *_without_names(report),
         *_cannot_tell(report),
         *_effect_below_half(report),
         *_not_tested(report),
@@ -47,6 +48,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_origins(report),
         *_encoders(report),
         *_cut_texts(report),
+        *_choices(report),
         *_lost(report),
         *(_registration(report) if report.plan.digest else ()),
         *_prompts(report),
@@ -74,11 +76,11 @@ def shares_text_encoder(model: str, text_encoder: str) -> bool:
 
 
 def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
-    unknown = []
+    unknown, without = [], _images_only(report)
     for release in report.releases:
         for encoder in report.encoders:
             same = [name for name in release.text_encoders if shares_text_encoder(encoder.model, name)]
-            if same:
+            if same and encoder.name not in without:
                 yield (
                     "Generator and encoder share a text encoder",
                     f"{release.name} encodes its prompts with {listed(same)}, and {encoder.name} uses the same "
@@ -86,7 +88,7 @@ def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
                     f"accuracy by name may only show that a model agrees with itself. Nearness to works (AUC) uses "
                     f"no text. An encoder with other weights would be independent.",
                 )
-        if not release.text_encoders:
+        if not release.text_encoders and len(without) < len(report.encoders):
             unknown.append(release.name)
     if unknown:
         yield (
@@ -94,6 +96,32 @@ def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
             f"The text encoder of {listed(unknown)} is not known, and so it is not known whether the release shares it "
             "with the encoder of this audit.",
         )
+
+
+def _images_only(report: Report) -> list[str]:
+    """Return the encoders without a text side."""
+    return list(dict.fromkeys(result.encoder for result in report.results if result.by_works is not None))
+
+
+def _without_names(report: Report) -> Iterator[tuple[str, str]]:
+    """Say which encoder was asked for which classification."""
+    without = _images_only(report)
+    if not without or not report.plan.digest:
+        return
+    names = listed(without)
+    has, compares = ("has", "compares") if len(without) == 1 else ("have", "compare")
+    text = (
+        f"{names} {has} no text side and {compares} pictures with the artists’ works, not with their names: the "
+        "classification is by works."
+    )
+    if named := [encoder.name for encoder in report.encoders if encoder.name not in without]:
+        text += (
+            f" The classification of {listed(named)} is by name. The two accuracies answer different questions, have "
+            "different candidates, and cannot be compared with each other."
+        )
+    else:
+        text += " So nothing here says how often the artists’ names are recognised."
+    yield "Classified by works, not by name", text
 
 
 def _with(result: ReportResult, finding: Finding) -> list[str]:
@@ -222,6 +250,20 @@ def _origins(report: Report) -> Iterator[tuple[str, str]]:
             f"{'is' if len(unknown) == 1 else 'are'} unknown. If a guess is wrong, an artist's name may differ from "
             f"its placebo names in origin alone, and the name test may call the artist too often.",
         )
+
+
+def _choices(report: Report) -> Iterator[tuple[str, str]]:
+    for encoder in report.encoders:
+        choice = encoder.chosen
+        if choice is None:
+            continue
+        faults = list(choice.differences)
+        if choice.imitations_present:
+            faults.insert(0, "An index held imitations when the encoders were compared.")
+        if not choice.recommended:
+            faults.append("The rule of the comparison recommended another encoder.")
+        if faults:
+            yield (f"The choice of {encoder.name} is not what its protocol says", " ".join(faults))
 
 
 def _encoders(report: Report) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 from imindex.indexer.core.paths import PicturePaths
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import text as report_text
+from imindex.retrieval.report.by_works import shown_by_works
 from imindex.retrieval.report.figures.axes import Figure, Scale
 from imindex.retrieval.report.figures.catalogue import figures, findings_of
 from imindex.retrieval.report.figures.changes import change_figures
@@ -30,6 +31,7 @@ from imindex.retrieval.results import (
     ReleaseRecord,
     Report,
     ReportArtist,
+    ReportResult,
     Summary,
 )
 
@@ -42,7 +44,8 @@ class ResultView:
     """One release by one encoder, as the page shows it; `id` is unique on the page.
 
     `matched`, `named` and `tested` tell whether works and pictures were matched, artists were named, and the match was
-    tested; `intervals` and `compared`, whether the accuracy has intervals, and is compared with placebo names.
+    tested; `intervals` and `compared`, whether the accuracy has intervals, and is compared with placebo names. If
+    `by_works`, the encoder has no text side, and the figures of the classification are those by works.
     """
 
     id: str
@@ -57,6 +60,7 @@ class ResultView:
     paper: AsPaper | None
     intervals: bool
     compared: bool
+    by_works: bool
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ def page(
         capitalise=lambda text: text[:1].upper() + text[1:],
         sortable=_sortable,
         when=_when,
+        chosen=report_text.chosen,
     )
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     if thumbnails is None and base is not None:
@@ -193,25 +198,28 @@ def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
         statement=report_text.statement(own, agreement) if own else report_text.NO_RESULT,
         prompts=prompt_origin(release, report),
         settings=[(key, value) for key, value in release.settings.items() if value not in ("", None)],
-        results=[
-            ResultView(
-                id=f"r{place}e{number}",
-                encoder=result.encoder,
-                summary=result.summary,
-                rows=sorted(result.artists, key=_strongest_first),
-                findings=findings_of(result.artists),
-                figures=figures(f"r{place}e{number}", result),
-                matched=result.summary.n_ranked > 0,
-                named=result.summary.n_classified > 0,
-                tested=result.summary.level is not None,
-                paper=result.as_paper,
-                intervals=any(row.top1_low is not None for row in result.artists),
-                compared=any(row.placebo_share is not None for row in result.artists),
-            )
-            for number, result in enumerate(own)
-        ],
+        results=[_result(f"r{place}e{number}", result) for number, result in enumerate(own)],
         agreement=agreement,
         copies=_copies(own[0].copies) if own and own[0].copies.n_compared else None,
+    )
+
+
+def _result(identity: str, result: ReportResult) -> ResultView:
+    shown_result = shown_by_works(result)
+    return ResultView(
+        id=identity,
+        encoder=result.encoder,
+        summary=shown_result.summary,
+        rows=sorted(shown_result.artists, key=_strongest_first),
+        findings=findings_of(result.artists),
+        figures=figures(identity, result),
+        matched=result.summary.n_ranked > 0,
+        named=shown_result.summary.n_classified > 0,
+        tested=result.summary.level is not None,
+        paper=result.as_paper,
+        intervals=any(row.top1_low is not None for row in shown_result.artists),
+        compared=any(row.placebo_share is not None for row in shown_result.artists),
+        by_works=result.by_works is not None,
     )
 
 

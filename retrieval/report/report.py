@@ -27,6 +27,7 @@ from imindex.retrieval.results import (
     Provenance,
     Report,
     ReportResult,
+    WorksArtist,
     fields_of,
     to_dict,
     to_json,
@@ -35,6 +36,8 @@ from imindex.retrieval.results.report_digest import digest
 from imindex.retrieval.results.tables import csv_cell
 
 NOT_IN_CSV = ("rank_histogram", "neighbours")
+NOT_BY_WORKS_IN_CSV = ("artist", "n", "top1")
+"""Fields of a `WorksArtist` that artists.csv has under other names; `top1` is `top1_by_works` for every encoder."""
 
 
 def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
@@ -142,12 +145,27 @@ def renderer() -> str:
 
 
 def table(results: Sequence[ReportResult]) -> str:
-    """Return the artists' rows of all releases and encoders as CSV. Spreadsheets take no cell for a formula."""
+    """Return the artists' rows of all releases and encoders as CSV. Spreadsheets take no cell for a formula.
+
+    If an encoder has no text side, the figures of its classification by works are further columns, and empty for the
+    other encoders.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     rows = [(result, artist) for result in results for artist in result.artists]
+    in_csv = [name for name in WorksArtist.__struct_fields__ if name not in NOT_BY_WORKS_IN_CSV]
+    images_only = any(result.by_works is not None for result in results)
+    own_by_works = {
+        (result.release, result.encoder, own.artist): own
+        for result in results
+        if result.by_works is not None
+        for own in result.by_works.artists
+    }
     for number, (result, artist) in enumerate(rows):
         cells = {name: value for name, value in fields_of(artist).items() if name not in NOT_IN_CSV}
+        if images_only:
+            own = own_by_works.get((result.release, result.encoder, artist.artist))
+            cells |= {f"{name}_by_works": getattr(own, name, None) for name in in_csv}
         if number == 0:
             writer.writerow(["release", "encoder", *cells])
         writer.writerow([csv_cell(value) for value in (result.release, result.encoder, *cells.values())])

@@ -16,6 +16,7 @@ from imindex.retrieval.results import (
     Agreement,
     AgreementArtist,
     AuditResult,
+    Classification,
     ClassificationMethod,
     ClassifiedArtist,
     Confusion,
@@ -23,10 +24,13 @@ from imindex.retrieval.results import (
     ReportArtist,
     ReportResult,
     Summary,
+    WorksArtist,
+    WorksClassification,
 )
 from imindex.stats.multiple import adjust as adjusted_p
 
 NOT_MATCHED = "not in the index"
+NO_CONFUSION = Confusion(rows=(), columns=(), n_generic=0, counts=())
 A = TypeVar("A", MatchedArtist, ClassifiedArtist)
 
 
@@ -45,7 +49,8 @@ def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bo
     -------
     ReportResult
     """
-    method = result.classification.methods[0]
+    named = result.classification
+    method = named.methods[0] if named else None
     rows = tuple(_row(result, artist) for artist in artists)
     evidence = result.matching.evidence
     return ReportResult(
@@ -53,8 +58,8 @@ def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bo
         encoder=result.encoder,
         summary=_summary(result, rows),
         artists=rows,
-        confusion=_confusion(method, artists),
-        label_curve=method.evidence.by_label_count if method.evidence else None,
+        confusion=_confusion(method, artists) if method else NO_CONFUSION,
+        label_curve=method.evidence.by_label_count if method and method.evidence else None,
         copies=result.copies,
         exchangeability=evidence.exchangeability if evidence else (),
         n_without_prompt=evidence.n_without_prompt if evidence else 0,
@@ -62,6 +67,49 @@ def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bo
         error_rates=evidence.error_rates if evidence else None,
         as_paper=as_paper(rows, result, evidence.level if evidence else 0.05) if with_paper else None,
         cut_texts=result.classification.cut_texts,
+        by_works=_by_works(result.by_works, artists, evidence.adjust if evidence else "holm")
+        if result.by_works and not named
+        else None,
+    )
+
+
+def _by_works(found: Classification, artists: Sequence[str], adjust: Adjust) -> WorksClassification:
+    method = found.methods[0]
+    evidence = method.evidence
+    return WorksClassification(
+        method=method.method,
+        n_classified=found.n,
+        n_labels=method.n_labels,
+        n_unscored=method.n_unscored,
+        accuracy=method.macro_top1,
+        accuracy_low=evidence.macro.top1_low if evidence else None,
+        accuracy_high=evidence.macro.top1_high if evidence else None,
+        accuracy_chance=method.macro_chance_top1,
+        accuracy_top5=method.macro_top5,
+        accuracy_top5_chance=method.macro_chance_top5,
+        p_accuracy=evidence.p_assignment if evidence else None,
+        artists=tuple(
+            _given_by_works(_find(method.artists, artist) or _not_classified(artist), adjust)
+            for artist in artists
+        ),
+        confusion=_confusion(method, artists),
+        label_curve=evidence.by_label_count if evidence else None,
+    )
+
+
+def _given_by_works(found: ClassifiedArtist, adjust: Adjust) -> WorksArtist:
+    return WorksArtist(
+        artist=found.artist,
+        n=found.n,
+        top1=found.top1,
+        top1_low=found.top1_low,
+        top1_high=found.top1_high,
+        top5=found.top5,
+        p_named=found.p_named,
+        p_named_adjusted=found.p_named_adjusted(adjust),
+        placebo_share=found.placebo_share,
+        p_chance_if_independent=found.p_chance_if_independent,
+        confused_with=found.confused_with if found.n else None,
     )
 
 
@@ -69,7 +117,8 @@ def _row(result: AuditResult, artist: str) -> ReportArtist:
     evidence = result.matching.evidence
     adjust = evidence.adjust if evidence else "holm"
     matched = _find(result.matching.artists, artist) or _not_matched(artist)
-    named = _find(result.classification.methods[0].artists, artist) or _not_classified(artist)
+    by_name = result.classification.methods[0].artists if result.classification else ()
+    named = _find(by_name, artist) or _not_classified(artist)
     by_works = _find(result.by_works.methods[0].artists, artist) if result.by_works else None
     return ReportArtist(
         artist=artist,
@@ -150,8 +199,9 @@ def _not_classified(artist: str) -> ClassifiedArtist:
 
 
 def _summary(result: AuditResult, rows: Sequence[ReportArtist]) -> Summary:
-    named, matching = result.classification.methods[0], result.matching
-    evidence, tested = named.evidence, matching.evidence
+    classified, matching = result.classification, result.matching
+    named = classified.methods[0] if classified else None
+    evidence, tested = named.evidence if named else None, matching.evidence
     overall = tested.overall if tested else None
     findings = Counter(row.finding for row in rows)
     return Summary(
@@ -160,24 +210,24 @@ def _summary(result: AuditResult, rows: Sequence[ReportArtist]) -> Summary:
         n_works=matching.n_works,
         n_ranked=matching.n_imitations,
         n_repeated=matching.n_repeated_works + matching.n_repeated_imitations,
-        n_classified=result.classification.n,
-        n_labels=named.n_labels,
+        n_classified=classified.n if classified else 0,
+        n_labels=named.n_labels if named else 0,
         n_placebo_names=len(tested.placebos) if tested else 0,
         findings={finding: findings[finding] for finding in Finding},
-        accuracy=named.macro_top1,
+        accuracy=named.macro_top1 if named else None,
         accuracy_low=evidence.macro.top1_low if evidence else None,
         accuracy_high=evidence.macro.top1_high if evidence else None,
-        accuracy_chance=named.macro_chance_top1,
-        accuracy_top5=named.macro_top5,
-        accuracy_top5_chance=named.macro_chance_top5,
+        accuracy_chance=named.macro_chance_top1 if named else None,
+        accuracy_top5=named.macro_top5 if named else None,
+        accuracy_top5_chance=named.macro_chance_top5 if named else None,
         accuracy_by_works=result.by_works.methods[0].macro_top1 if result.by_works else None,
-        generic_share=named.generic_share,
+        generic_share=named.generic_share if named else None,
         p_accuracy=evidence.p_assignment if evidence else None,
         auc=overall.auc if overall else matching.macro.auc,
         auc_low=overall.auc_low if overall else None,
         auc_high=overall.auc_high if overall else None,
         p_auc=overall.p_assignment if overall else None,
-        templates_top1=result.classification.templates_top1,
+        templates_top1=classified.templates_top1 if classified else {},
         level=tested.level if tested else None,
         adjust=tested.adjust if tested else None,
         confidence_level=tested.confidence_level if tested else None,

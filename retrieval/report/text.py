@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.findings import SIGNIFICANT, UNJUDGED, Finding
+from imindex.retrieval.report.by_works import shown_by_works
 from imindex.retrieval.results import (
     Agreement,
     Comparison,
+    EncoderChoice,
     Report,
     ReportResult,
     Summary,
@@ -161,18 +163,19 @@ def answer(release: str, results: Sequence[ReportResult], agreement: Agreement |
 
 def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> Statement:
     """State the answer of the audit for a release; see `answer`."""
-    result, summary = results[0], results[0].summary
+    result, summary = results[0], shown_by_works(results[0]).summary
     if summary.level is None or summary.adjust is None:
         tested = "findings were not tested"
     else:
         tested = f"level {percent(summary.level)} after {ADJUSTED[summary.adjust]} correction"
     warning = not_a_fair_reference(result)
-    main = _main(summary)
+    by_works = result.by_works is not None
+    main = _main(summary, by_works)
     return Statement(
         warning=warning,
         main=f"{_PLANNED[too_often(result)]}{main[:1].lower()}{main[1:]}" if warning else main,
         others=tuple(_others(summary)),
-        figures=_averages(summary, results, agreement),
+        figures=_averages(summary, by_works, agreement),
         basis=f"(Encoder {result.encoder}; {tested}.)",
     )
 
@@ -192,7 +195,7 @@ def judged(summary: Summary) -> int:
     return summary.n_artists - sum(summary.findings.get(finding, 0) for finding in UNJUDGED)
 
 
-def _main(summary: Summary) -> str:
+def _main(summary: Summary, by_works: bool) -> str:
     """State the strongest finding. It never says that none is found where none could be."""
     found, n = summary.findings, judged(summary)
     whom = count(summary.n_artists, "artist")
@@ -200,10 +203,8 @@ def _main(summary: Summary) -> str:
     effect, open_ = found.get(Finding.NAME_EFFECT, 0), found.get(Finding.SPECIFICITY_NOT_TESTABLE, 0)
     nearer, by_work = found.get(Finding.NEARER, 0), found.get(Finding.BY_WORK, 0)
     if not summary.n_ranked and summary.n_classified:
-        return (
-            f"On average over {whom}, {percent(summary.accuracy, 1)} of the pictures made for an artist are "
-            f"recognised as that artist's."
-        )
+        what = "nearest to the mean of that artist's works" if by_works else "recognised as that artist's"
+        return f"On average over {whom}, {percent(summary.accuracy, 1)} of the pictures made for an artist are {what}."
     if summary.level is None:
         return f"Nothing was tested for {whom}."
     if not n:
@@ -288,13 +289,15 @@ def missed(summary: Summary) -> str:
     return "is not a finding that there is none."
 
 
-def _averages(summary: Summary, results: Sequence[ReportResult], agreement: Agreement | None) -> str:
+def _averages(summary: Summary, by_works: bool, agreement: Agreement | None) -> str:
     parts = []
     if summary.accuracy is not None:
         inside = [_interval(percent_span(summary.accuracy_low, summary.accuracy_high, 1), summary)]
         inside.append(f"guessing gives {percent(summary.accuracy_chance, 1)}")
+        by_mean = "nearest to the mean of that artist's works, by an encoder that reads no names"
+        what = by_mean if by_works else "recognised as that artist's"
         parts.append(
-            f"{percent(summary.accuracy, 1)} of an artist's pictures are recognised as that artist's "
+            f"{percent(summary.accuracy, 1)} of an artist's pictures are {what} "
             f"({'; '.join(text for text in inside if text)})"
         )
     if summary.auc is not None:
@@ -342,6 +345,19 @@ def change(comparison: Comparison) -> str:
     return (
         f"{text} Beyond the change for {figure.n_placebos} invented names, that is {signed(figure.beyond)} "
         f"({'; '.join(part for part in parts if part)})."
+    )
+
+
+def chosen(choice: EncoderChoice, name: str) -> str:
+    """Say how an encoder was chosen."""
+    then = "An index held imitations then." if choice.imitations_present else "No index held imitations then."
+    against = "" if choice.recommended else " The rule of the comparison recommended another encoder."
+    differences = "".join(f" {one}" for one in choice.differences) or " The audit has the same works."
+    compared = count(choice.n_encoders, "encoder")
+    works = f"{count(choice.n_works, 'work')} of {count(choice.n_artists, 'artist')}"
+    return (
+        f"{name} was chosen on works alone, by {choice.protocol} of {choice.compared_on}, which compares {compared} "
+        f"on {works}. {then}{against}{differences} SHA-256:"
     )
 
 

@@ -75,6 +75,19 @@ from imindex.retrieval.results.comparison import (
     SideReleaseFindings,
     Verdict,
 )
+from imindex.retrieval.results.encoders import (
+    ComparedEncoder,
+    EncoderComparison,
+    EncoderDifference,
+    EncoderFigures,
+    EncoderRecommendation,
+    EncodingSpeed,
+    Estimate,
+    ProtocolArtist,
+    ProtocolWorks,
+    ReliabilityBin,
+    ToldArtist,
+)
 from imindex.retrieval.results.matching import (
     ArtistTests,
     AucMatrix,
@@ -118,6 +131,7 @@ from imindex.retrieval.results.records import (
     ArtistOrigin,
     BlockedPicture,
     CopyDecision,
+    EncoderChoice,
     EncoderRecord,
     FailedRun,
     PlannedTests,
@@ -143,6 +157,8 @@ from imindex.retrieval.results.report import (
     ReportArtist,
     ReportResult,
     Summary,
+    WorksArtist,
+    WorksClassification,
 )
 from imindex.retrieval.results.tables import (
     Row,
@@ -150,6 +166,7 @@ from imindex.retrieval.results.tables import (
 )
 from imindex.retrieval.results.testing import (
     HowTested,
+    WhitenedBy,
 )
 
 __all__ = [
@@ -177,6 +194,7 @@ __all__ = [
     "ClassificationEvidence",
     "ClassificationMethod",
     "ClassifiedArtist",
+    "ComparedEncoder",
     "Comparison",
     "Confusion",
     "Copies",
@@ -187,8 +205,15 @@ __all__ = [
     "CutTexts",
     "DesignPower",
     "Digest",
+    "EncoderChoice",
+    "EncoderComparison",
+    "EncoderDifference",
+    "EncoderFigures",
+    "EncoderRecommendation",
     "EncoderRecord",
+    "EncodingSpeed",
     "ErrorRates",
+    "Estimate",
     "Exchangeability",
     "FailedRun",
     "FigureChange",
@@ -223,6 +248,8 @@ __all__ = [
     "PlanRecord",
     "PlannedTests",
     "PowerPlan",
+    "ProtocolArtist",
+    "ProtocolWorks",
     "Provenance",
     "QueryAnswer",
     "QueryArtist",
@@ -235,6 +262,7 @@ __all__ = [
     "ReleaseNames",
     "ReleaseRecord",
     "ReleaseSide",
+    "ReliabilityBin",
     "Report",
     "ReportArtist",
     "ReportResult",
@@ -251,8 +279,12 @@ __all__ = [
     "SideReleaseFindings",
     "Summary",
     "Time",
+    "ToldArtist",
     "Verdict",
+    "WhitenedBy",
     "WorkRecord",
+    "WorksArtist",
+    "WorksClassification",
     "draw_with",
     "fields_of",
     "from_dict",

@@ -25,8 +25,8 @@ class AuditResult(Result, kw_only=True, frozen=True):
     ----------
     release, encoder : str
         Their names in the plan.
-    classification : Classification
-        Classification by name.
+    classification : Classification or None
+        Classification by name; None if the encoder has no text side.
     by_works : Classification or None
         Classification by works.
     matching : Matching
@@ -39,7 +39,7 @@ class AuditResult(Result, kw_only=True, frozen=True):
 
     release: str
     encoder: str
-    classification: Classification
+    classification: Classification | None
     by_works: Classification | None
     matching: Matching
     rank_histogram: Mapping[str, tuple[Count, ...]]

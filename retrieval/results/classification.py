@@ -9,7 +9,7 @@ from msgspec import field
 from imindex.retrieval.results.base import Adjust, Count, P, Result, Share, to_dict
 from imindex.retrieval.results.release_names import ReleaseNames
 from imindex.retrieval.results.tables import Row, flat
-from imindex.retrieval.results.testing import HowTested
+from imindex.retrieval.results.testing import HowTested, WhitenedBy
 
 
 class AccuracyInterval(Result, kw_only=True, frozen=True):
@@ -302,6 +302,10 @@ class Classification(Result, kw_only=True, frozen=True):
         What the manifest of the release says of its names and pictures; None if nothing is known.
     cut_texts : CutTexts or None
         Texts of which the encoder does not read the end; None if there are none, or the encoder does not tell.
+    csls_k : int or None
+        Number of works over which hub terms average, by works; None if scores are cosines.
+    whitened : WhitenedBy or None
+        How vectors were whitened; None if they are as stored, as always by name.
     """
 
     collection: str
@@ -320,6 +324,8 @@ class Classification(Result, kw_only=True, frozen=True):
     demonstration: bool = False
     names: ReleaseNames | None = None
     cut_texts: CutTexts | None = None
+    csls_k: Count | None = None
+    whitened: WhitenedBy | None = None
 
     def records(self) -> list[Row]:
         """Return one row per method and artist."""

@@ -10,6 +10,7 @@ from msgspec import field
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Count, Interval, Level, Number, P, Result, Seed, Share
 from imindex.retrieval.results.release_names import ReleaseNames
+from imindex.retrieval.results.testing import WhitenedBy
 
 
 class ArtistTests(Result, kw_only=True, frozen=True):
@@ -459,6 +460,8 @@ class Matching(Result, kw_only=True, frozen=True):
         What the manifest of the release says of its names and pictures; None if nothing is known.
     sampled_works : SampledWorks or None
         The works on which gaps, ceilings and the check of an artist's own works rest; None if these are all works.
+    whitened : WhitenedBy or None
+        How vectors were whitened; None if they are as stored.
     """
 
     collection: str
@@ -478,3 +481,4 @@ class Matching(Result, kw_only=True, frozen=True):
     demonstration: bool = False
     names: ReleaseNames | None = None
     sampled_works: SampledWorks | None = None
+    whitened: WhitenedBy | None = None

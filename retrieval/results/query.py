@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from imindex.retrieval.results.base import Count, Level, Number, P, Result, Share, to_dict
 from imindex.retrieval.results.tables import Row
+from imindex.retrieval.results.testing import WhitenedBy
 
 
 class Approximate(Result, kw_only=True, frozen=True):
@@ -48,6 +49,9 @@ class QueryNeighbour(Result, kw_only=True, frozen=True):
         Whether the file has the bytes of the query.
     arm : str
         What the manifest says that the picture is for, such as placebo; empty if nothing.
+    hub_term : float or None
+        Mean cosine to the `csls_k` nearest works, of which half is taken off the cosine for the order; None without
+        CSLS.
     """
 
     rank: Annotated[int, Meta(ge=1)]
@@ -60,6 +64,7 @@ class QueryNeighbour(Result, kw_only=True, frozen=True):
     copies: Count = 0
     same_file: bool = False
     arm: str = ""
+    hub_term: Number = None
 
 
 class QueryArtist(Result, kw_only=True, frozen=True):
@@ -184,12 +189,18 @@ class QueryResult(Result, kw_only=True, frozen=True):
     queries : tuple of QueryAnswer
     rejects : dict of str to str
         Pictures that could not be read, with the reason.
+    csls_k : int or None
+        Number of works over which hub terms average; None if neighbours are ordered by cosine.
+    whitened : WhitenedBy or None
+        How vectors were whitened; None if they are as stored.
     """
 
     index: str | tuple[str, ...]
     k: Count
     queries: tuple[QueryAnswer, ...]
     rejects: Mapping[str, str]
+    csls_k: Count | None = None
+    whitened: WhitenedBy | None = None
 
     def records(self) -> list[Row]:
         """Return one row per query and neighbour."""

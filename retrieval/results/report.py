@@ -322,6 +322,89 @@ class AsPaper(Result, kw_only=True, frozen=True):
     artists: tuple[AsPaperArtist, ...]
 
 
+class WorksArtist(Result, kw_only=True, frozen=True):
+    """One artist in a classification by works. A picture is given to the artist whose prototype is nearest to it.
+
+    Attributes
+    ----------
+    artist : str
+    n : int
+        Number of imitations classified.
+    top1, top1_low, top1_high : float or None
+        Share of the imitations that are given to the artist, and its interval.
+    top5 : float or None
+        Share with the artist among the five nearest.
+    p_named : float or None
+        p-value of the test whether more of the imitations are given to the artist than of the placebo sets.
+    p_named_adjusted : float or None
+        p_named after correction over the artists.
+    placebo_share : float or None
+        Share of the placebo names' pictures that are given to this artist: the bias of the prototype.
+    p_chance_if_independent : float or None
+        p-value of the accuracy against guessing, if pictures were independent.
+    confused_with : str or None
+        The other artist to whom the imitations are most often given; empty if there is none.
+    """
+
+    artist: str
+    n: Count
+    top1: Share = None
+    top1_low: Share = None
+    top1_high: Share = None
+    top5: Share = None
+    p_named: P = None
+    p_named_adjusted: P = None
+    placebo_share: Share = None
+    p_chance_if_independent: P = None
+    confused_with: str | None = None
+
+
+class WorksClassification(Result, kw_only=True, frozen=True):
+    """Classification of the imitations by the artists' works, by an encoder without a text side.
+
+    Each imitation is compared with the prototype of each artist (the mean of the works), and not with names. These are
+    other figures than those of a classification by name, and the two are not comparable.
+
+    Attributes
+    ----------
+    method : str
+        Description of the method.
+    n_classified : int
+    n_labels : int
+        Number of candidates: artists with works.
+    n_unscored : int
+        Number of imitations whose artist has no works; they count as wrong.
+    accuracy, accuracy_low, accuracy_high : float or None
+        Mean over artists of the share of imitations that are nearest to the artist's prototype, and its interval.
+    accuracy_chance : float or None
+        Expected accuracy of guessing.
+    accuracy_top5, accuracy_top5_chance : float or None
+        Share with the artist among the five nearest prototypes, and its expected value for guessing.
+    p_accuracy : float or None
+        p-value of the accuracy under random assignment of sets to artists.
+    artists : tuple of WorksArtist
+        One per artist of the plan, in its order.
+    confusion : Confusion
+    label_curve : LabelCurve or None
+        Accuracy with fewer candidate artists.
+    """
+
+    method: str
+    n_classified: Count
+    n_labels: Count
+    n_unscored: Count
+    accuracy: Share
+    accuracy_low: Share
+    accuracy_high: Share
+    accuracy_chance: Share
+    accuracy_top5: Share
+    accuracy_top5_chance: Share
+    p_accuracy: P
+    artists: tuple[WorksArtist, ...]
+    confusion: Confusion
+    label_curve: LabelCurve | None
+
+
 class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     """Results for one release and one encoder.
 
@@ -348,6 +431,9 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
         Present if the plan, or the command, asks for the tests of the paper.
     cut_texts : CutTexts or None
         Texts of labels of which the encoder does not read the end.
+    by_works : WorksClassification or None
+        Present if the encoder has no text side. All figures by name are then null, and no picture counts as classified
+        in `summary`.
     """
 
     release: str
@@ -363,6 +449,7 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     error_rates: ErrorRates | None = None
     as_paper: AsPaper | None = None
     cut_texts: CutTexts | None = None
+    by_works: WorksClassification | None = None
 
 
 class AgreementArtist(Result, kw_only=True, frozen=True):

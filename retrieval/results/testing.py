@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imindex.retrieval.results.base import Adjust, Count, Level, Result, Seed
+from imindex.retrieval.results.base import Adjust, Count, Level, Result, Seed, Sha256, Share
 
 
 class HowTested(Result, kw_only=True, frozen=True):
@@ -28,6 +28,10 @@ class HowTested(Result, kw_only=True, frozen=True):
         Confidence level of intervals.
     seed : int
         Seed of the random numbers.
+    csls_k : int or None
+        Number of neighbours in CSLS, which corrects ranks for hubs; None if ranks are by cosine.
+    whiten : bool
+        Whether vectors are whitened, by what is learnt on works.
     """
 
     placebos: tuple[str, ...]
@@ -39,3 +43,24 @@ class HowTested(Result, kw_only=True, frozen=True):
     n_resamples: Count
     confidence_level: Level
     seed: Seed
+    csls_k: Count | None = None
+    whiten: bool = False
+
+
+class WhitenedBy(Result, kw_only=True, frozen=True):
+    """How vectors were whitened; see `imindex.stats.whitening`.
+
+    Attributes
+    ----------
+    n_works, n_artists : int
+        The works that the whitening was learnt on, and their artists.
+    shrinkage : float
+        Weight of the identity in their covariance.
+    sha256 : str
+        Digest of the mean and the matrix.
+    """
+
+    n_works: Count
+    n_artists: Count
+    shrinkage: Share
+    sha256: Sha256

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from imindex.indexer.core.bounds import NEIGHBOURS, SHARE
+from imindex.indexer.core.bounds import CSLS_NEIGHBOURS, NEIGHBOURS, SHARE
 from imindex.indexer.core.cosine import shown_cosine
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import is_shard
@@ -31,10 +31,14 @@ from imindex.retrieval.results import (
     QueryNeighbour,
     QueryResult,
 )
+from imindex.retrieval.search.adjusted import nearest_adjusted
 from imindex.retrieval.search.attribution import attribute
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
-from imindex.retrieval.vectors.select import artist_mask, require_rows, same_files
+from imindex.retrieval.vectors.hubs import CSLS_K, hub_terms
+from imindex.retrieval.vectors.select import Pictures, artist_mask, distinct, require_rows, same_files
+from imindex.retrieval.vectors.select import pictures as pictures_of
+from imindex.retrieval.vectors.whitened import whitened, whitened_by, whitening_of
 
 if TYPE_CHECKING:
     from imindex.indexer.ann.approximate import ApproximateSearcher
@@ -58,6 +62,9 @@ def ask(  # noqa: PLR0913
     exact: bool = False,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     search: SearchElsewhere | None = None,
+    csls: bool = False,
+    csls_k: int = CSLS_K,
+    whiten: bool = False,
 ) -> QueryResult:
     """Encode pictures and texts with the index's encoder, and find their neighbours of each kind.
 
@@ -84,6 +91,13 @@ def ask(  # noqa: PLR0913
     search : callable, optional
         Searches the index in place of this process, exactly, such as
         `imindex.retrieval.shards.search.nearest_by_workers`. An approximate index is then not used.
+    csls : bool
+        Order neighbours by CSLS, which corrects for hubs (`imindex.retrieval.vectors.hubs`), with terms over `csls_k`
+        works. The search is then exact. Each row that is searched is compared with each work.
+    csls_k : int
+    whiten : bool
+        Whiten all vectors by what is learnt on the works of the index (`imindex.stats.whitening`). The search is then
+        exact.
 
     Returns
     -------
@@ -97,7 +111,8 @@ def ask(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        If the index, a collection or an artist does not exist, or the encoder is missing or is not that of the index.
+        If the index, a collection or an artist does not exist, or the encoder is missing or is not that of the index;
+        or a text or `search` comes with what it cannot be combined with.
     """
     from imindex.indexer.encoders.load import load_with
     from imindex.indexer.encoders.tokens import tokens_of
@@ -105,6 +120,16 @@ def ask(  # noqa: PLR0913
 
     NEIGHBOURS.check(k, "k")
     SHARE.check(confidence_level, "confidence_level")
+    CSLS_NEIGHBOURS.check(csls_k, "csls_k")
+    if whiten and texts:
+        raise ImindexError(
+            "whiten (--whiten) is learnt on pictures, and vectors of texts lie elsewhere. Drop the texts (--text), or "
+            "whiten."
+        )
+    if search is not None and (csls or whiten):
+        raise ImindexError(
+            "csls and whiten (--csls, --whiten) search in this process alone. Drop workers (--workers, --on)."
+        )
     with opened(path) as index:
         masks = _masks(index, collections, artists)
         columns = {name: index.column(name) for name in ("artist", "collection", "sha256")}
@@ -122,6 +147,11 @@ def ask(  # noqa: PLR0913
             if tokens
             else {}
         )
+        if whiten:
+            index = whitened(index)
+            whitening = whitening_of(index)
+            assert whitening is not None
+            vectors = whitening.apply(vectors)
         attributions: list[Attribution | None] = [None] * len(queries)
         kinds: list[dict[str, KindNeighbours]] = [{} for _ in queries]
         if queries:
@@ -130,7 +160,11 @@ def ask(  # noqa: PLR0913
                     attributions[place] = attribute(
                         index, vectors[place], digest, masks["works"], confidence_level
                     )
-            searcher = _Search(index, len(digests), str(loaded.device), exact, search)
+            searcher: _Search | _AdjustedSearch
+            if csls or whiten:
+                searcher = _AdjustedSearch(index, csls_k if csls else None)
+            else:
+                searcher = _Search(index, len(digests), str(loaded.device), exact, search)
             for kind, among in masks.items():
                 neighbours, approximate = searcher.nearest(vectors, k, among)
                 for place, votes in enumerate(vote(neighbours, columns["artist"])):
@@ -143,6 +177,7 @@ def ask(  # noqa: PLR0913
                             neighbours.scores[place],
                             copies,
                             digests[place] if place < len(digests) else b"",
+                            None if searcher.half is None else searcher.half[place],
                         ),
                         artists=tuple(
                             QueryArtist(
@@ -166,11 +201,15 @@ def ask(  # noqa: PLR0913
                 for place, (name, kind_neighbours, attribution) in answers
             ),
             rejects=rejected,
+            csls_k=csls_k if csls else None,
+            whitened=whitened_by(index),
         )
 
 
 class _Search:
     """Exact search for texts; for pictures, the approximate index if there is one, unless `exact` is set."""
+
+    half: Float64 | None = None
 
     def __init__(
         self, index: Index, n_pictures: int, device: str, exact: bool, elsewhere: SearchElsewhere | None
@@ -221,6 +260,47 @@ class _Search:
             return neighbours, None
         recall = record.recall if among.all() else min(record.recall, record.recall_among)
         return neighbours, Approximate(kind=record.kind, recall=recall, recall_queries=record.n_queries)
+
+
+class _AdjustedSearch:
+    """Exact search by whitened vectors or with hub terms.
+
+    Parameters
+    ----------
+    index : Index
+        Whitened, if vectors are to be.
+    csls_k : int or None
+
+    Attributes
+    ----------
+    half : ndarray, shape (Q, k), or None
+        With CSLS, the half hub terms of the neighbours that were found last.
+    """
+
+    def __init__(self, index: Index, csls_k: int | None):
+        self._index, self._k = index, csls_k
+        self.half: Float64 | None = None
+
+    @cached_property
+    def _works(self) -> Pictures:
+        return distinct(pictures_of(self._index, "works", "background"))[0]
+
+    def _half(self, vectors: Float16, rows: Int64) -> Float64:
+        """Return the half hub terms of rows of the index. For works, those of the same artist are left out."""
+        assert self._k is not None
+        kinds = np.array([c.kind in ("works", "background") for c in self._index.collections], np.bool_)
+        is_work = kinds[self._index.column("collection")[rows]]
+        artist = np.where(is_work, self._index.column("artist")[rows].astype(np.int64), -1)
+        works = self._works
+        return hub_terms(vectors, works.vectors, self._k, artists=(artist, works.artist)).half
+
+    def nearest(self, queries: Float16, k: int, among: np.ndarray[Any, Any]) -> tuple[Neighbours, None]:
+        """Return the neighbours in the adjusted order, with their cosines."""
+        neighbours, half = nearest_adjusted(
+            self._index.vectors, np.flatnonzero(among), queries, k, None if self._k is None else self._half
+        )
+        self.half = None if self._k is None else half
+        return Neighbours(neighbours.rows, neighbours.scores + half), None
 
 
 def _masks(
@@ -329,6 +409,7 @@ def _neighbours(
     scores: Float64,
     copies: Mapping[int, int],
     digest: bytes,
+    half: Float64 | None,
 ) -> tuple[QueryNeighbour, ...]:
     artists, collections = columns["artist"][rows].tolist(), columns["collection"][rows].tolist()
     paths, prompts, arms = (index.text_at(name, rows) for name in ("path", "prompt", "arm"))
@@ -344,6 +425,7 @@ def _neighbours(
             copies=copies.get(int(rows[place]), 0),
             same_file=bytes(columns["sha256"][rows[place]]) == digest,
             arm=arms[place],
+            hub_term=None if half is None else float(2 * half[place]),
         )
         for place in range(len(rows))
     )

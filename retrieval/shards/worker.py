@@ -91,6 +91,8 @@ class Candidates:
     n_artists : int
     k : int
         Number of works that vote.
+    csls_k : int, optional
+        Correct for hubs with terms over this many works.
     """
 
     method: str
@@ -98,6 +100,7 @@ class Candidates:
     artist: Int64
     n_artists: int
     k: int
+    csls_k: int | None = None
 
 
 class Worker:
@@ -150,8 +153,8 @@ class Worker:
         """Return the scores of some pictures by works (`imindex.retrieval.classify.by_works`)."""
         works = candidates.works, candidates.artist, candidates.n_artists
         if candidates.method == "prototype":
-            return prototype_scores(vectors, *works, exclude=exclude)
-        return knn_scores(vectors, *works, k=candidates.k, exclude=exclude)
+            return prototype_scores(vectors, *works, exclude=exclude, csls_k=candidates.csls_k)
+        return knn_scores(vectors, *works, k=candidates.k, exclude=exclude, csls_k=candidates.csls_k)
 
     def _piece(self, works: Works, rows: Rows) -> Piece:
         return Piece(

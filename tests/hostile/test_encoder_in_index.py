@@ -29,6 +29,9 @@ BAD = [
     ("std", [0.5, 0.5, 0.0]), ("std", [0.5, 0.5, -0.5]), ("std", [0.5, 0.5, 1e-300]), ("std", [True] * 3),
     ("interpolation", "nearest"), ("interpolation", 3), ("resize_mode", "crop"), ("resize_mode", ["shortest"]),
     ("fill_color", 256), ("fill_color", -1), ("fill_color", "red"), ("fill_color", 0.5),
+    ("resize_to", 31), ("resize_to", MAX_SIDE + 1), ("resize_to", True), ("resize_to", 40.0), ("resize_to", "40"),
+    ("resize_to", [31, 40]), ("resize_to", [40]), ("resize_to", [40, MAX_SIDE + 1]), ("resize_to", [40, 40, 40]),
+    ("crop_floor", 1), ("crop_floor", "floor"),
 ]  # fmt: skip
 
 
@@ -73,10 +76,14 @@ def test_settings_of_encoders_are_possible() -> None:
         GOOD,
         {**GOOD, "size": 32},
         {**GOOD, "interpolation": "bilinear", "resize_mode": "longest"},
+        {**GOOD, "resize_to": 36, "crop_floor": True},
+        {**GOOD, "size": [32, 24], "resize_mode": "squash", "resize_to": 32},
+        {**GOOD, "size": [32, 24], "resize_to": [36, 24]},
     ):
         assert preprocess_fault(settings) == ""
         assert preprocess_fault(Preprocess.from_dict(settings).as_dict()) == ""
     assert preprocess_fault({}, partial=True) == "" != preprocess_fault({})
+    assert "resize_to" in preprocess_fault({**GOOD, "resize_to": 40, "resize_mode": "longest"})
     assert math.isfinite(MAX_SIDE)
 
 

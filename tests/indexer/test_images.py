@@ -94,6 +94,37 @@ def test_resizing_is_within_one_grey_level_of_open_clip(
     assert (difference > 1).float().mean() < 0.005  # torch and Pillow round between the two passes otherwise
 
 
+@pytest.mark.parametrize("mode", ["shortest", "squash"])
+@pytest.mark.parametrize("floor", [False, True])
+@pytest.mark.parametrize("size", [(200, 160), (91, 300), (37, 41), (64, 71), (71, 64)])
+@pytest.mark.parametrize("target", [(64, 64), (48, 61)])
+@pytest.mark.parametrize("edge", [71, (71, 66)])
+def test_pictures_are_resized_to_an_edge_and_cropped_at_the_centre(
+    mode: str, floor: bool, size: tuple[int, int], target: tuple[int, int], edge: int | tuple[int, int]
+) -> None:
+    """As Pillow does, with the offset that torchvision and transformers have where the margins are odd."""
+    settings = {"size": target, "mean": [0] * 3, "std": [1] * 3, "resize_mode": mode, "resize_to": edge}
+    preprocess = Preprocess.from_dict({**settings, "crop_floor": floor})
+    assert Preprocess.from_dict(preprocess.as_dict()) == preprocess
+    image = picture(11, size)
+    short = min(size)
+    if mode == "squash":
+        scaled = (edge, edge) if isinstance(edge, int) else edge[::-1]
+    elif isinstance(edge, int):
+        scaled = tuple(edge * side // short for side in size)
+    else:  # Pillow's sizes are width and height
+        ratio = min(size[0] / edge[1], size[1] / edge[0])
+        scaled = tuple(round(side / ratio) for side in size)
+    values = np.asarray(image.resize(scaled, Image.Resampling.BICUBIC)).astype(int)
+    margins = [whole - part for whole, part in zip(values.shape, target, strict=False)]
+    top, left = (margin // 2 if floor else round(margin / 2) for margin in margins)
+    theirs = values[top : top + target[0], left : left + target[1]]
+    ours = resize(torch.from_numpy(np.array(image)).permute(2, 0, 1), preprocess).permute(1, 2, 0).numpy()
+    assert ours.shape == theirs.shape
+    difference = np.abs(ours - theirs)
+    assert difference.mean() < 0.5 and (difference > 1).mean() < 0.005
+
+
 @pytest.mark.parametrize(("orientation", "turn"), [
     (2, Image.Transpose.FLIP_LEFT_RIGHT), (3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_270),
     (8, Image.Transpose.ROTATE_90),

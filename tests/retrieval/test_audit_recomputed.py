@@ -48,7 +48,7 @@ class Audited:
     """A finished audit, and the inputs needed to recompute it."""
 
     folder: Path
-    models: dict[str, Path]
+    models: dict[str, Path | None]
     placebos: dict[str, list[str]]
     report: dict[str, Any]
     tested: list[str]
@@ -69,7 +69,7 @@ class Audited:
 
 def audited(
     root: Path,
-    models: dict[str, Path],
+    models: Mapping[str, Path | str],
     releases: dict[str, list[str]],
     tested: list[str],
     *,
@@ -78,14 +78,17 @@ def audited(
     templates: tuple[str, ...] = (),
     fail_if: tuple[str, ...] = (),
 ) -> Audited:
-    """Audit releases from manifests with these placebo names, and export the indexes. Base is `one`, if it exists."""
+    """Audit releases from manifests with these placebo names, and export the indexes. Base is `one`, if it exists.
+
+    `models` has folders of open_clip models, and names of models without a text side.
+    """
     lines = [f"seed = 3\n[artists]\ntested = {json.dumps(tested)}\n[works]\ntested = {json.dumps(works)}"]
     for name, placebos in releases.items():
         lines.append(
             f'[[releases]]\nname = "{name}"\npictures = "{name}.jsonl"\nplacebos = {json.dumps(placebos)}'
         )
     for name, folder in models.items():
-        model = "demo" if name == "demo" else f"local-dir:{folder}"
+        model = "demo" if name == "demo" else folder if isinstance(folder, str) else f"local-dir:{folder}"
         lines.append(f'[[encoders]]\nname = "{name}"\nmodel = "{model}"\nprecision = "fp32"')
     lines.append(f"[tests]\nn_resamples = 999\n{tests}")
     lines.append(f"templates = {json.dumps(templates)}" if templates else "")
@@ -97,7 +100,8 @@ def audited(
     assert ("The release fails the gate" in done.output) == fails, done.output
     folder = root / "plan-audit"
     report = json.loads((folder / "report.json").read_text())
-    found = Audited(folder, models, releases, report, tested, list(fail_if))
+    open_clip = {name: place if isinstance(place, Path) else None for name, place in models.items()}
+    found = Audited(folder, open_clip, releases, report, tested, list(fail_if))
     for encoder in report["encoders"]:
         found.exports[encoder["name"]] = folder / f"export-{encoder['name']}"
         run("export", found.exports[encoder["name"]], "-i", folder / encoder["index"])
@@ -192,6 +196,44 @@ def test_every_figure_equals_an_independent_computation(world: Audited) -> None:
     assert designs == {"pairs", "pictures within prompts", "prompts", "pictures"}
     assert any(pair["same_bytes"] for result in world.report["results"] for pair in result["copies"]["pairs"])
     assert {verdict["failed"] for verdict in world.report["gate"]} == {True, False, None}
+
+
+MIXED_GATE = (
+    "accuracy > 0.9", "accuracy.low < base", "accuracy_by_works > 0.5", "accuracy_by_works > base + 5 %", "auc > base",
+    "accuracy.change > 5 %", "accuracy_by_works < 2 %",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, tiny_model: str, pictures_only: str) -> Audited:
+    """Two releases, and two encoders of which the first has no text side."""
+    root = tmp_path_factory.mktemp("mixed")
+    draw_works(root, dict.fromkeys(("Ada", "Bo", "Cy", "Fay"), 6))
+    placebos = PLACEBOS[:9]
+
+    def prompt(name: str, k: int) -> tuple[str, int]:
+        return f"prompt {k // 2} by {name}", k
+
+    tested = ["Ada", "Bo", "Cy"]
+    names = [*tested, *placebos]
+    write(root, "one", draw_release(root, "one", {"Bo": "Cy"}, prompt, names, 10_000))
+    knows = {"Ada": "Ada", "Bo": "Ada", "placebo 0": "Ada"}
+    write(root, "two", draw_release(root, "two", knows, prompt, names, 3_000_000))
+    models = {"style": f"{pictures_only}:3", "tiny": Path(tiny_model.removeprefix("local-dir:"))}
+    return audited(
+        root, models, {"one": placebos, "two": placebos}, tested, tests='level = 0.4\nadjust = "bh"',
+        fail_if=MIXED_GATE,
+    )  # fmt: skip
+
+
+def test_encoders_with_and_without_a_text_side(mixed: Audited) -> None:
+    problems = mixed.problems(mixed.report)
+    assert problems == [], "\n".join(problems)
+    by_works = [result.get("by_works") for result in mixed.report["results"]]
+    assert [found is not None for found in by_works] == [True, True, False, False]
+    two = {row["artist"]: row for row in by_works[1]["artists"]}
+    assert two["Ada"]["top1"] > 0.5 > two["Bo"]["top1"] and two["Bo"]["confused_with"] == "Ada"
+    assert two["Ada"]["placebo_share"] > 0 and two["Ada"]["p_named"] > 1 / 10  # a placebo name is as near
 
 
 def test_few_prompts_and_no_placebo_names(tmp_path: Path, tiny_model: str) -> None:

@@ -162,6 +162,7 @@ def test_texts_are_encoded_once_by_a_lazily_loaded_encoder() -> None:
 
     class Encoder:
         dim = 3
+        has_text = True
 
         def encode_texts(self, texts: Any) -> np.ndarray:
             asked.append(list(texts))
@@ -176,6 +177,26 @@ def test_texts_are_encoded_once_by_a_lazily_loaded_encoder() -> None:
     assert len(texts.encode_texts(["a", "b"])) == 2 and asked == [["a", "b"]]
     assert len(texts.encode_texts(["a"])) == len(texts.encode_texts(["a"])) == 1
     assert asked == [["a", "b"], "loaded", ["a"]]
+
+
+def test_an_encoder_without_a_text_side_is_asked_for_no_text() -> None:
+    loaded: list[str] = []
+
+    class Encoder:
+        dim = 3
+        has_text = False
+
+        def encode_texts(self, texts: Any) -> np.ndarray:
+            raise AssertionError("asked for a text")
+
+    def load() -> Encoder:
+        loaded.append("loaded")
+        return Encoder()
+
+    texts = Texts(load)
+    texts.encode_with(Encoder(), [["a", "b"]])
+    assert not texts.has_text and not loaded  # known from the encoder that was there
+    assert not Texts(load).has_text and loaded == ["loaded"]
 
 
 # A whole audit

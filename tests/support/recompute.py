@@ -25,7 +25,7 @@ from tests.support.recompute_world import METHODS, Export, Row, Seen, read_expor
 def check(
     report: Mapping[str, Any],
     exports: Mapping[str, Path],
-    models: Mapping[str, Path],
+    models: Mapping[str, Path | None],
     tested: Sequence[str],
     placebos: Mapping[str, Sequence[str]],
 ) -> list[str]:
@@ -36,7 +36,7 @@ def check(
     report : mapping
         report.json.
     exports, models : mapping of encoder to Path
-        The folder of `imindex export`; the folder that open_clip loads.
+        The folder of `imindex export`; the folder that open_clip loads, or None for an encoder without a text side.
     tested : sequence of str
     placebos : mapping of release to names
     """
@@ -58,8 +58,9 @@ def check(
     for one in report["releases"]:
         _release(done.at(f"releases.{one['name']}"), one, next(iter(read.values())), placebos[one["name"]])
     for release, text in zip(report["releases"], report["answer"], strict=True):
-        first = next(r["summary"] for r in report["results"] if r["release"] == release["name"])
-        for figure in (f"{100 * first['accuracy']:.1f} %", f"{first['auc']:.2f}"):
+        first = next(r for r in report["results"] if r["release"] == release["name"])
+        share = (first["by_works"] if first.get("by_works") else first["summary"])["accuracy"]
+        for figure in (f"{100 * share:.1f} %", f"{first['summary']['auc']:.2f}"):
             done.same(f"answer.{release['name']}: {figure}", figure in text, True)
     _agreement(done.at("agreement"), report)
     _report_wide(done, report)

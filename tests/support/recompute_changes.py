@@ -35,7 +35,7 @@ Pair = tuple[Any, Any]
 def check_comparisons(
     report: Mapping[str, Any],
     exports: Mapping[str, Path],
-    models: Mapping[str, Path],
+    models: Mapping[str, Path | None],
     placebos: Mapping[str, Sequence[str]],
 ) -> list[str]:
     """Recompute every figure of the comparisons; arguments as for `recompute.check`."""
@@ -110,6 +110,10 @@ def _comparison(here: Check, said: Row, sides: Sequence[Side], findings: Sequenc
             here.at(row["artist"]).same(f"p_auc_{method}", row[f"p_auc_{method}"], p)
     for figure in ("auc", "accuracy"):
         table = np.array([[row[f"{figure}_{s}"] for s in ("base", "new")] for row in said["artists"]])
+        if figure == "accuracy" and sides[0].seen.model is None:
+            nothing = {key: value for key, value in said["figures"][figure].items() if value not in (None, 0)}
+            here.same(f"figures.{figure}", nothing, {})
+            continue
         _overall(here.at(f"figures.{figure}"), said["figures"][figure], table, tests)
     _beyond(here.at("figures.auc"), said["figures"]["auc"], changes, usable, sides, tests)
     for key in ("p", "placebo_change", "beyond", "beyond_low", "beyond_high"):
@@ -256,7 +260,6 @@ def _artist(
         ("n_works", len(cells[0])), ("n_base", cells[0].shape[1]), ("n_new", cells[1].shape[1]),
         ("auc_base", auc[0]), ("auc_new", auc[1]), ("auc_change", auc[1] - auc[0]),
         ("auc_shared_change", shared[1].mean() - shared[0].mean()),
-        ("accuracy_base", share[0]), ("accuracy_new", share[1]), ("accuracy_change", share[1] - share[0]),
         ("finding_base", findings[0][name]), ("finding_new", findings[1][name]), ("design", design.name),
         ("prompts_held_fixed", design.held_fixed), ("approximate", design.approximate),
     ):  # fmt: skip
@@ -264,14 +267,18 @@ def _artist(
     here.within(
         "p_auc_if_exchangeable", row["p_auc_if_exchangeable"], design.p(*shared, tests["n_resamples"])
     )
-    here.within(
-        "p_accuracy_if_exchangeable",
-        row["p_accuracy_if_exchangeable"],
-        design.p(*right, tests["n_resamples"]),
-    )
-    for figure, (low, high) in (
-        ("auc", _auc_ends(cells, design, tests)), ("accuracy", _share_ends(right, design, tests)),
-    ):  # fmt: skip
+    ends_of = {"auc": _auc_ends(cells, design, tests)}
+    if sides[0].seen.model is None:  # no artist is named
+        for key in ("base", "new", "change", "low", "high"):
+            here.same(f"accuracy_{key}", row[f"accuracy_{key}"], None)
+        here.same("p_accuracy_if_exchangeable", row["p_accuracy_if_exchangeable"], None)
+    else:
+        ends_of["accuracy"] = _share_ends(right, design, tests)
+        for key, value in (("base", share[0]), ("new", share[1]), ("change", share[1] - share[0])):
+            here.same(f"accuracy_{key}", row[f"accuracy_{key}"], value)
+        p = design.p(*right, tests["n_resamples"])
+        here.within("p_accuracy_if_exchangeable", row["p_accuracy_if_exchangeable"], p)
+    for figure, (low, high) in ends_of.items():
         here.within(f"{figure}_low", row[f"{figure}_low"], low)
         here.within(f"{figure}_high", row[f"{figure}_high"], high)
 
@@ -538,6 +545,8 @@ def _beyond(
         parts[2], dfs[2] = max(0.0, extra * n_labels / (n_labels - 1)), n_labels - 1.0
     total = sum(parts)
     df = max(min(dfs), total**2 / sum(part**2 / df for part, df in zip(parts, dfs, strict=True)))
+    if min(dfs) < 4:  # fewer than five artists, names or prompts: the smallest degrees of freedom
+        df = min(dfs)
     half = stats.t.ppf((1 + tests["confidence_level"]) / 2, df) * math.sqrt(total)
     here.same("beyond_low", said["beyond_low"], max(-1.0, beyond - half))
     here.same("beyond_high", said["beyond_high"], min(1.0, beyond + half))

@@ -18,16 +18,25 @@ def check_gate(report: Mapping[str, Any], conditions: Sequence[str], base: str) 
     """Evaluate every condition on the report's own figures, which `check` and `check_comparisons` verify."""
     done = Check()
     releases = [(r["release"], r["encoder"]) for r in report["results"] if r["release"] != base]
-    asked = [(condition, *one) for one in releases for condition in conditions]
+    named = {r["encoder"] for r in report["results"] if not r.get("by_works")}
+    asked = [
+        (condition, *one) for one in releases for condition in conditions
+        if one[1] in named or not named or not _by_name(condition)
+    ]  # fmt: skip
     done.same("gate", [(v["condition"], v["release"], v["encoder"]) for v in report["gate"]], asked)
     for verdict in report["gate"]:
         _verdict(done.at(f"gate.{verdict['condition']}"), verdict, report, base)
     return done.problems
 
 
+def _by_name(condition: str) -> bool:
+    """Whether a condition is on the accuracy by name, which only encoders with a text side have."""
+    return condition.lstrip().startswith("accuracy") and "by_works" not in condition
+
+
 def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> None:
     metric, operator, relative, sign, number, percent = re.fullmatch(
-        r"([a-z.]+) *(>=|<=|>|<) *(base[a-z.]*)? *([+-]?) *([\d.]*) *(%?)", said["condition"]
+        r"([a-z._]+) *(>=|<=|>|<) *(base[a-z.]*)? *([+-]?) *([\d.]*) *(%?)", said["condition"]
     ).groups()  # type: ignore[union-attr]
     offset = float(number or 0) / (100 if percent else 1) * (-1 if sign == "-" else 1)
     against = bool(relative) or ".change" in metric or ".beyond" in metric or metric in ("risen", "fallen")
@@ -58,7 +67,13 @@ def _verdict(here: Check, said: Row, report: Mapping[str, Any], base: str) -> No
     here.same("outcome", said["outcome"], outcome)
     here.same("failed", said["failed"], {"failed": True, "passed": False}.get(outcome))
     words = {"failed": "fails.", "passed": "passes.", "undecided": "undecided."}
-    here.same("reason", said["reason"].rpartition(": ")[2], words[outcome])
+    kinds = {bool(r.get("by_works")) for r in report["results"]}
+    partly = kinds == {True, False} and _by_name(said["condition"])
+    reason, _, only = said["reason"].partition(f" Only by {said['encoder']}: ")
+    here.same("reason", reason.rpartition(": ")[2], words[outcome])
+    without = dict.fromkeys(r["encoder"] for r in report["results"] if r.get("by_works"))
+    has = f"{', '.join(without)} {'has' if len(without) == 1 else 'have'} no text side."
+    here.same("reason, coverage", only, has if partly else "")
 
 
 def _counts(
@@ -135,9 +150,22 @@ def _metric(
             pair["candidate"] and not pair["decided"] for pair in pairs
         )
     name, _, end = metric.partition(".")
+    if name == "accuracy_by_works":
+        found = result["by_works"] if result.get("by_works") else {"accuracy": result["summary"][name]}
+        if not against:
+            return float(found[f"accuracy_{end}" if end else "accuracy"])
+        compared = {row["artist"] for row in _compared(report, said)["artists"]}
+        known = [row for row in result["artists"] if row["top1_by_works"] is not None]
+        if end:
+            return (
+                float(found[f"accuracy_{end}"]) if {row["artist"] for row in known} <= compared else math.nan
+            )
+        shares = [row["top1_by_works"] for row in known if row["artist"] in compared]
+        return math.fsum(shares) / len(shares)
     if name in ("auc", "accuracy"):
         if not against:
-            return float(result["summary"][f"{name}_{end}" if end else name])
+            figure = result["summary"][f"{name}_{end}" if end else name]
+            return math.nan if figure is None else float(figure)
         compared = _compared(report, said)["figures"][name]
         kind, _, part = end.partition(".")
         if kind in ("change", "beyond"):
@@ -145,7 +173,8 @@ def _metric(
             if kind == "beyond" and part in ("low", "high"):
                 key = f"beyond_{part}"
             return math.nan if compared[key] is None else float(compared[key])
-        return float(compared[f"{side}_{end}" if end else side])
+        figure = compared[f"{side}_{end}" if end else side]
+        return math.nan if figure is None else float(figure)
     if name in ("risen", "fallen"):
         shifts = _compared(report, said)["shifts"]
         return (
@@ -169,13 +198,28 @@ def _compared(report: Mapping[str, Any], said: Row) -> Row:
                 if (c["new"]["release"], c["encoder"]) == (said["release"], said["encoder"]))  # fmt: skip
 
 
+WORKS_COLUMNS = (
+    "top1_low", "top1_high", "top5", "p_named", "p_named_adjusted", "placebo_share", "p_chance_if_independent",
+    "confused_with",
+)  # fmt: skip
+
+
+def _works_columns(report: Mapping[str, Any], result: Row, row: Row) -> Row:
+    """The figures by works, which are columns if any encoder has no text side, and empty for the others."""
+    if not any(one.get("by_works") for one in report["results"]):
+        return {}
+    artists = (result.get("by_works") or {"artists": []})["artists"]
+    own = next((one for one in artists if one["artist"] == row["artist"]), {})
+    return {f"{key}_by_works": own.get(key) for key in WORKS_COLUMNS}
+
+
 def check_table(report: Mapping[str, Any], file: Path) -> list[str]:
     """Check that artists.csv agrees with report.json."""
     done = Check()
     with file.open(encoding="utf-8-sig", newline="") as opened:
         lines = list(csv.DictReader(opened))
     rows = [
-        {"release": result["release"], "encoder": result["encoder"], **row}
+        {"release": result["release"], "encoder": result["encoder"], **row, **_works_columns(report, result, row)}
         for result in report["results"] for row in result["artists"]
     ]  # fmt: skip
     done.same("artists.csv, lines", len(lines), len(rows))

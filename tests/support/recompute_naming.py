@@ -19,14 +19,27 @@ from tests.support.recompute_draws import (
 )
 from tests.support.recompute_world import METHODS, Array, Row, Seen, prompt_clusters, text_vectors
 
+NAMED_SUMMARY = (
+    "accuracy", "accuracy_low", "accuracy_high", "accuracy_chance", "accuracy_top5", "accuracy_top5_chance",
+    "generic_share", "p_accuracy",
+)  # fmt: skip
+NAMED_ROW = (
+    "top1", "top1_low", "top1_high", "top5", "p_named", "p_named_adjusted", "placebo_share", "p_chance_if_independent",
+    "p_generic_if_independent", "confused_with",
+)  # fmt: skip
+"""Figures by name, which an encoder without a text side has none of."""
+
 
 def label_scores(
     seen: Seen, names_asked: Collection[str]
 ) -> tuple[Array, Array, list[str], dict[str, Array]]:
     """Scores of the pictures of these names, the names, the labels, and the scores with each template alone.
 
-    Candidates are all artists with works, and all names in the prompts of the release except placebo names.
+    Candidates are all artists with works, and all names in the prompts of the release except placebo names. Without a
+    text side, pictures are scored by works, the labels are the artists, and candidates are those with works.
     """
+    if seen.model is None:
+        return works_scores(seen, names_asked)
     made = seen.made[np.isin(seen.asked, list(names_asked))]
     export, generic = seen.export, list(seen.plan["labels"])
     asked, names = export.columns["artist"][made], export.names
@@ -50,10 +63,35 @@ def label_scores(
 
 
 def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]) -> None:
-    """Check the names of the imitations and their uncertainty."""
+    """Check the names of the imitations and their uncertainty; without a text side, the artists of nearest works."""
+    names = sorted(rows, key=seen.export.names.index)
+    by_works = prototypes(seen, names)
+    here.same("summary.accuracy_by_works", result["summary"]["accuracy_by_works"], by_works.mean())
+    for name, row in rows.items():
+        here.same(f"{name}.top1_by_works", row["top1_by_works"], by_works[names.index(name)])
+    if seen.model is not None:
+        here.same("by_works", result.get("by_works"), None)
+        _classified(here, seen, result, result["summary"], rows)
+        return
+    for key in NAMED_SUMMARY:
+        here.same(f"summary.{key}", result["summary"][key], None)
+    here.same("summary.counts", [result["summary"][key] for key in ("n_classified", "n_labels")], [0, 0])
+    here.same("summary.templates_top1", result["summary"]["templates_top1"], {})
+    here.same("confusion", result["confusion"], {"rows": [], "columns": [], "n_generic": 0, "counts": []})
+    here.same("label_curve", result["label_curve"], None)
+    for name, row in rows.items():
+        for key in NAMED_ROW:
+            here.same(f"{name}.{key}", row[key], None)
+    found = result["by_works"]
+    here.same("by_works.artists", [row["artist"] for row in found["artists"]], list(rows))
+    _classified(here.at("by_works"), seen, found, found, {row["artist"]: row for row in found["artists"]})
+
+
+def _classified(here: Check, seen: Seen, result: Row, summary: Row, rows: Mapping[str, Row]) -> None:
     scores, asked, labels, alone = label_scores(seen, rows)
     truth = np.array([labels.index(name) for name in asked])
-    summary, tests, n_generic = result["summary"], seen.plan["tests"], len(seen.plan["labels"])
+    by_name = seen.model is not None
+    tests, n_generic = seen.plan["tests"], len(seen.plan["labels"]) * by_name
     own = scores[np.arange(len(truth)), truth]
     rank, n_labels = (scores >= own[:, None]).sum(axis=1), int(np.isfinite(scores[0]).sum())
     right, predicted, chance = rank == 1, scores.argmax(axis=1), 1 / n_labels
@@ -65,14 +103,21 @@ def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]
     for key, wanted in (
         ("accuracy", shares[1].mean()), ("accuracy_top5", shares[5].mean()), ("accuracy_chance", chance),
         ("accuracy_top5_chance", min(1, 5 * chance)),
-        ("generic_share", (predicted >= len(labels) - n_generic).mean()),
     ):  # fmt: skip
         here.same(f"summary.{key}", summary[key], wanted)
-    several = alone if len(alone) > 1 else {}
-    here.same("summary.templates_top1", set(summary["templates_top1"]), set(several))
-    for template, table in several.items():
-        wanted = (table >= table[np.arange(len(truth)), truth][:, None]).sum(axis=1) == 1
-        here.same(f"summary.templates_top1.{template}", summary["templates_top1"][template], wanted.mean())
+    if by_name:
+        generic_share = (predicted >= len(labels) - n_generic).mean()
+        here.same("summary.generic_share", summary["generic_share"], generic_share)
+        several = alone if len(alone) > 1 else {}
+        here.same("summary.templates_top1", set(summary["templates_top1"]), set(several))
+        for template, table in several.items():
+            wanted = (table >= table[np.arange(len(truth)), truth][:, None]).sum(axis=1) == 1
+            here.same(
+                f"summary.templates_top1.{template}", summary["templates_top1"][template], wanted.mean()
+            )
+    else:
+        here.same("summary.n_unscored", summary["n_unscored"], 0)
+        here.same("summary.method", summary["method"], "by works, prototype")
     p_chance = [stats.binomtest(int(right[asked == n].sum()), int((asked == n).sum()), chance, "greater").pvalue
                 for n in names]  # fmt: skip
     named = named_against_placebos(seen, rows)
@@ -81,21 +126,26 @@ def classification(here: Check, seen: Seen, result: Row, rows: Mapping[str, Row]
         p_named = {name: row["p_named"] for name, row in named.items() if row["p_named"] is not None}
         corrected = multipletests(list(p_named.values()), method=METHODS[tests["adjust"]])[1]
         adjusted |= dict(zip(p_named, corrected, strict=True))
-    by_works = prototypes(seen, names)
-    here.same("summary.accuracy_by_works", summary["accuracy_by_works"], by_works.mean())
     for name, row in rows.items():
         mine, line = asked == name, counts[labels.index(name)].copy()
-        generic = int(line[len(labels) - n_generic :].sum())
+        generic = int(line[len(labels) - n_generic :].sum()) if n_generic else 0
         line[labels.index(name)] = 0
         place = names.index(name)
         n_right = int(right[mine].sum())
         wanted = {
             "top1": shares[1][place], "top5": shares[5][place], "p_chance_if_independent": p_chance[place],
-            **named[name], "p_named_adjusted": adjusted[name], "top1_by_works": by_works[place],
+            **named[name], "p_named_adjusted": adjusted[name],
             "confused_with": labels[line.argmax()] if line.any() else "",
-            "p_generic_if_independent": stats.binomtest(n_right, n_right + generic, 0.5, "greater").pvalue
-            if n_right + generic else 1.0,
         }  # fmt: skip
+        if by_name:
+            p = (
+                stats.binomtest(n_right, n_right + generic, 0.5, "greater").pvalue
+                if n_right + generic
+                else 1.0
+            )
+            wanted["p_generic_if_independent"] = p
+        else:
+            wanted["n"] = int(mine.sum())
         for key, value in wanted.items():
             here.same(f"{name}.{key}", row[key], value)
         clusters = prompt_clusters(seen.prompts(seen.made[seen.asked == name]))[0]
@@ -133,22 +183,33 @@ def named_against_placebos(seen: Seen, names: Collection[str]) -> dict[str, Row]
     return found
 
 
-def prototypes(seen: Seen, names: Sequence[str]) -> Array:
-    """The share of each name's pictures whose nearest mean of works is its own; 0 without works."""
+def works_scores(
+    seen: Seen, names_asked: Collection[str]
+) -> tuple[Array, Array, list[str], dict[str, Array]]:
+    """Cosines of the pictures of these names to the mean of each artist's works; -inf without works."""
     export, known = seen.export, seen.export.where("works", "background")
+    made = seen.made[np.isin(seen.asked, list(names_asked))]
     maker = export.columns["artist"][known]
-    artists = sorted(set(maker))
-    means = []
-    for name in artists:
+    scores = np.full((len(made), len(export.names)), -np.inf)
+    for name in sorted(set(maker)):
         some = export.vectors[known[maker == name]]
         mean = some.sum(axis=0)
-        means.append(some[0] if len(some) == 1 else (mean / np.linalg.norm(mean)).astype(np.float16))
-    scores = export.vectors[seen.made] @ np.array(means, np.float64).T
+        mean = (
+            some[0] if len(some) == 1 else (mean / np.linalg.norm(mean)).astype(np.float16).astype(np.float64)
+        )
+        scores[:, export.names.index(name)] = export.vectors[made] @ mean
+    return scores, export.columns["artist"][made], export.names, {}
+
+
+def prototypes(seen: Seen, names: Sequence[str]) -> Array:
+    """The share of each name's pictures whose nearest mean of works is its own; 0 without works."""
+    scores, asked, labels, _ = works_scores(seen, names)
     shares = np.zeros(len(names))
     for place, name in enumerate(names):
-        if name in artists:
-            table = scores[seen.asked == name]
-            shares[place] = ((table >= table[:, [artists.index(name)]]).sum(axis=1) == 1).mean()
+        table = scores[asked == name]
+        own = table[:, [labels.index(name)]]
+        if np.isfinite(own).all():
+            shares[place] = ((table >= own).sum(axis=1) == 1).mean()
     return shares
 
 

@@ -68,12 +68,15 @@ def text_vectors(model: Path, texts: tuple[str, ...]) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One release with one encoder, as arrays: works of the tested artists and all imitations of the release."""
+    """One release with one encoder, as arrays: works of the tested artists and all imitations of the release.
+
+    `model` is the folder that open_clip loads; None for an encoder without a text side.
+    """
 
     export: Export
     release: str
     placebos: Sequence[str]
-    model: Path
+    model: Path | None
     plan: Mapping[str, Any]
     templates: Sequence[str]
 

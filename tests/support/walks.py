@@ -21,11 +21,13 @@ def everything(index: Index, release: str, artists: list[str]) -> Wanted:
     return Wanted(release, TESTING, classified=numbers, references=placebos, nearest=15, neighbours=True)
 
 
-def results(index: Index, release: str, artists: list[str], observed: Observed | None) -> list[Any]:
-    who: dict[str, Any] = {"artists": artists, "testing": TESTING}
+def results(
+    index: Index, release: str, artists: list[str], observed: Observed | None, testing: Testing = TESTING
+) -> list[Any]:
+    who: dict[str, Any] = {"artists": artists, "testing": testing}
     return [
         classify_release(index, release, **who, by="works", observed=observed),
-        match_release(index, release, testing=TESTING, observed=observed),
+        match_release(index, release, testing=testing, observed=observed),
         gallery(index, release, artists, observed=observed),
         copies(index, release, observed=observed),
     ]

@@ -142,11 +142,11 @@ def p_values(identity: str, artists: Sequence[ReportArtist]) -> Figure | None:
     )
 
 
-def label_curve(identity: str, curve: LabelCurve | None) -> Figure | None:
+def label_curve(identity: str, curve: LabelCurve | None, *, by_works: bool = False) -> Figure | None:
     """Draw the accuracy against the number of candidate artists."""
     if curve is None or len(curve.counts) < 2:
         return None
-    counts = curve.counts
+    counts, right = curve.counts, "given to the right artist" if by_works else "named correctly"
     values, chance = ([share or 0.0 for share in shares] for shares in (curve.macro_top1, curve.chance))
     plot = Plot((math.log(counts[0]), math.log(counts[-1])), (0, 1))
     chosen = _spread(counts)
@@ -154,7 +154,7 @@ def label_curve(identity: str, curve: LabelCurve | None) -> Figure | None:
         [(math.log(value), str(value)) for value in chosen],
         [(value / 4, f"{25 * value} %") for value in range(5)],
         "candidate artists (logarithmic)",
-        "named correctly",
+        right,
     )
     plot.drawing.path(
         [(plot.x(math.log(n)), plot.y(v)) for n, v in zip(counts, chance, strict=True)], "chance"
@@ -168,11 +168,11 @@ def label_curve(identity: str, curve: LabelCurve | None) -> Figure | None:
             "circle", inside, cx=plot.x(math.log(n)), cy=plot.y(value), r=2.6, class_="mark full"
         )
     reading = (
-        f"With {counts[0]} candidate artists, {percent(values[0])} of the imitations would be named correctly, and "
+        f"With {counts[0]} candidate artists, {percent(values[0])} of the imitations would be {right}, and "
         f"with all {counts[-1]}, {percent(values[-1])}. Accuracies with different numbers of candidates are not "
         f"comparable."
     )
-    title = "Accuracy by number of candidates"
+    title = f"Accuracy{' by works,' if by_works else ''} by number of candidates"
     keys = (("key-thick", "mean over artists"), ("key-chance", "guessing"))
     return Figure(title, plot.drawing.finish(identity, title, reading), reading, keys)
 
@@ -188,7 +188,9 @@ def _spread(counts: Sequence[int]) -> list[int]:
     return kept
 
 
-def confusion(identity: str, artists: Sequence[ReportArtist], table: Confusion) -> Figure | None:
+def confusion(
+    identity: str, artists: Sequence[ReportArtist], table: Confusion, *, by_works: bool = False
+) -> Figure | None:
     """Draw the confusion table. The darker a cell, the larger its fraction of the row."""
     order = [artist.artist for artist in artists if artist.artist in set(table.rows)]
     if not order:
@@ -203,6 +205,7 @@ def confusion(identity: str, artists: Sequence[ReportArtist], table: Confusion) 
     first_generic = len(columns) - table.n_generic
     drawing = Drawing(left + cell * len(columns) + gap + 40, top + cell * len(order) + 8)
     letters = {"style": f"font-size:{size:.1f}px"}
+    verb = "given to" if by_works else "named as"
 
     def x(number: int) -> float:
         return left + number * cell + (gap if number >= first_generic else 0.0)
@@ -229,17 +232,22 @@ def confusion(identity: str, artists: Sequence[ReportArtist], table: Confusion) 
         total = max(sum(counts), 1)
         for number, column in enumerate(columns):
             if counts[column] or number == line:
-                _cell(drawing, x(number), y, cell, counts[column], total, (name, table.columns[column]))
-    title = "Names given to each artist’s pictures"
-    reading = _confusion_reading(table, n_rows)
+                named = (name, table.columns[column], verb)
+                _cell(drawing, x(number), y, cell, counts[column], total, named)
+    title = (
+        "Artists whose works are nearest to each artist’s pictures"
+        if by_works
+        else "Names given to each artist’s pictures"
+    )
+    reading = _confusion_reading(table, n_rows, verb)
     return Figure(title, drawing.finish(identity, title, reading, fixed=True), reading, wide=True)
 
 
 def _cell(
-    drawing: Drawing, x: float, y: float, size: float, n: int, total: int, names: tuple[str, str]
+    drawing: Drawing, x: float, y: float, size: float, n: int, total: int, names: tuple[str, str, str]
 ) -> None:
     share = n / total
-    tooltip = f"{shown(names[0])} named as {shown(names[1])}: {n} of {total}"
+    tooltip = f"{shown(names[0])} {names[2]} {shown(names[1])}: {n} of {total}"
     drawing.add(
         "rect", tag("title", escape(tooltip)), x=x + 0.5, y=y + 0.5, width=size - 1, height=size - 1,
         class_="cell own" if names[0] == names[1] else "cell",
@@ -250,7 +258,7 @@ def _cell(
         drawing.text(x + size / 2, y + size / 2 + 3.4, n, class_, "middle")
 
 
-def _confusion_reading(table: Confusion, n_rows: int) -> str:
+def _confusion_reading(table: Confusion, n_rows: int, verb: str) -> str:
     pairs = sorted(
         (
             (-counts[column], table.rows[row], table.columns[column])
@@ -262,10 +270,11 @@ def _confusion_reading(table: Confusion, n_rows: int) -> str:
     total = sum(map(sum, table.counts))
     right = sum(counts[row] for row, counts in enumerate(table.counts))
     generic = sum(sum(counts[len(counts) - table.n_generic :]) for counts in table.counts if table.n_generic)
-    reading = f"{right} of {count(total, 'imitation')} are on the diagonal, named as the artist asked for"
+    reading = f"{right} of {count(total, 'imitation')} are on the diagonal, "
+    reading += f"{verb} the artist asked for"
     if generic:
         reading += f"; {generic} are nearest to a generic label"
     if pairs:
-        n, row, column = pairs[0]
-        reading += f"; most often {shorten(shown(row), 40)} was named {shorten(shown(column), 40)} ({-n})"
+        n, (row, column) = pairs[0][0], (shorten(shown(name), 40) for name in pairs[0][1:])
+        reading += f"; most often {row} was {verb.removesuffix(' as')} {column} ({-n})"
     return f"{reading}."

@@ -53,7 +53,12 @@ def accuracies(artists: Iterable[ReportArtist | ClassifiedArtist]) -> list[Accur
 
 
 def accuracy(
-    identity: str, rows: Sequence[Accuracy], *, chance: float | None, mean: float | None
+    identity: str,
+    rows: Sequence[Accuracy],
+    *,
+    chance: float | None,
+    mean: float | None,
+    by_works: bool = False,
 ) -> Figure | None:
     """Draw the accuracy of each artist against chance.
 
@@ -64,6 +69,8 @@ def accuracy(
     rows : sequence of Accuracy
     chance, mean : float or None
         Mean over artists of the chance accuracy, and of the accuracy.
+    by_works : bool
+        Whether the accuracy is that of a classification by works.
 
     Returns
     -------
@@ -85,7 +92,7 @@ def accuracy(
         f"For {above} of {count(len(rows), 'artist')}, the whole interval is above chance "
         f"({percent(chance, 1)}); the mean over artists is {percent(mean, 1)}."
     )
-    title = "Accuracy against chance"
+    title = f"Accuracy{' by works' if by_works else ''} against chance"
     keys = (("key-chance", "chance"), ("key-interval", "interval"))
     return Figure(title, forest.drawing.finish(identity, title, reading), reading, keys)
 
