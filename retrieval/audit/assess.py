@@ -117,7 +117,7 @@ def assess(
     return AuditFindings(
         title=plan.title,
         plan=plan_record(plan, inputs, entries),
-        encoders=tuple(encoder_record(e, path) for e, path in zip(plan.encoders, paths, strict=True)),
+        encoders=tuple(encoder_record(plan, e, path) for e, path in zip(plan.encoders, paths, strict=True)),
         releases=tuple(release_record(release, inputs, paths) for release in made),
         results=tuple(results),
         comparisons=tuple(comparisons),

@@ -48,6 +48,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_references(report),
         *_origins(report),
         *_encoders(report),
+        *_choices(report),
         *_lost(report),
         *(_registration(report) if report.plan.digest else ()),
         *_prompts(report),
@@ -249,6 +250,20 @@ def _origins(report: Report) -> Iterator[tuple[str, str]]:
             f"{'is' if len(unknown) == 1 else 'are'} unknown. If a guess is wrong, an artist's name may differ from "
             f"its placebo names in origin alone, and the name test may call the artist too often.",
         )
+
+
+def _choices(report: Report) -> Iterator[tuple[str, str]]:
+    for encoder in report.encoders:
+        choice = encoder.chosen
+        if choice is None:
+            continue
+        faults = list(choice.differences)
+        if choice.imitations_present:
+            faults.insert(0, "An index held imitations when the encoders were compared.")
+        if not choice.recommended:
+            faults.append("The rule of the comparison recommended another encoder.")
+        if faults:
+            yield (f"The choice of {encoder.name} is not what its protocol says", " ".join(faults))
 
 
 def _encoders(report: Report) -> Iterator[tuple[str, str]]:

@@ -144,6 +144,7 @@ def page(
         capitalise=lambda text: text[:1].upper() + text[1:],
         sortable=_sortable,
         when=_when,
+        chosen=report_text.chosen,
     )
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     if thumbnails is None and base is not None:

@@ -14,6 +14,7 @@ from imindex.retrieval.results import (
     CombinedArtist,
     CombinedResult,
     Comparison,
+    EncoderChoice,
     Report,
     ReportArtist,
     ReportResult,
@@ -402,6 +403,19 @@ def change(comparison: Comparison) -> str:
     return (
         f"{text} Beyond the change for {figure.n_placebos} invented names, that is {signed(figure.beyond)} "
         f"({'; '.join(part for part in parts if part)})."
+    )
+
+
+def chosen(choice: EncoderChoice, name: str) -> str:
+    """Say how an encoder was chosen."""
+    then = "An index held imitations then." if choice.imitations_present else "No index held imitations then."
+    against = "" if choice.recommended else " The rule of the comparison recommended another encoder."
+    differences = "".join(f" {one}" for one in choice.differences) or " The audit has the same works."
+    compared = count(choice.n_encoders, "encoder")
+    works = f"{count(choice.n_works, 'work')} of {count(choice.n_artists, 'artist')}"
+    return (
+        f"{name} was chosen on works alone, by {choice.protocol} of {choice.compared_on}, which compares {compared} "
+        f"on {works}. {then}{against}{differences} SHA-256:"
     )
 
 
