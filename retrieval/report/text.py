@@ -214,12 +214,12 @@ def _alone(combined: CombinedResult | None) -> Iterator[str]:
     if not found:
         return
     alone = [
-        f"{sum(encoder in also_alone(row) for row in found)} by {encoder}" for encoder in combined.encoders
+        f"by {encoder} alone for {sum(encoder in also_alone(row) for row in found)}"
+        for encoder in combined.encoders
     ]
     yield (
         f"Each finding rests on {len(combined.encoders)} encoders in one test. Of the "
-        f"{count(len(found), 'artist')} with a finding, the effect is also shown by one encoder alone for "
-        f"{listed(alone)}."
+        f"{count(len(found), 'artist')} with a finding, the effect also shows {listed(alone)}."
     )
 
 
