@@ -175,7 +175,7 @@ def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> S
         main=f"{_PLANNED[too_often(result)]}{main[:1].lower()}{main[1:]}" if warning else main,
         others=tuple(_others(summary)),
         figures=_averages(summary, by_works, agreement),
-        basis=f"(Encoder {result.encoder}; {tested}.)",
+        basis=f"(Encoder {result.encoder}{f', {result.adjusted}' if result.adjusted else ''}; {tested}.)",
     )
 
 

@@ -152,6 +152,7 @@ from imindex.retrieval.results.tables import (
 from imindex.retrieval.results.testing import (
     HowTested,
     WhitenedBy,
+    adjusted,
 )
 
 __all__ = [
@@ -257,6 +258,7 @@ __all__ = [
     "WorkRecord",
     "WorksArtist",
     "WorksClassification",
+    "adjusted",
     "draw_with",
     "fields_of",
     "from_dict",
