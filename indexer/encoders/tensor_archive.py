@@ -260,7 +260,7 @@ class _Reader(pickle.Unpickler):
 
     def __init__(self, file: io.BytesIO, inert: frozenset[str], is_script: bool):
         super().__init__(file, encoding="utf-8")
-        self._names: dict[str, Any] = {
+        self._names: dict[str, object] = {
             "collections.OrderedDict": OrderedDict,
             "torch._utils._rebuild_tensor_v2": _rebuild,
             "torch._utils._rebuild_parameter": _parameter,
