@@ -17,7 +17,7 @@ from imindex.indexer.core.preprocess_bounds import SRGB
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for, preprocess_note
 from imindex.indexer.encoders.model_options import FOLDERS, with_folder
-from imindex.indexer.encoders.registry import differences, open_clip_spelling
+from imindex.indexer.encoders.registry import differences, open_clip_spelling, options_apart
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
@@ -45,9 +45,10 @@ BY_WORKS = "classified by the artists' works, not by their names"
 
 def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
     """Return the arguments that load an encoder: with paths relative to the plan."""
-    model, pretrained = encoder.model, encoder.pretrained
-    if model.endswith(".json") and not model.startswith(FOLDERS):
-        model = str(plan.at(model))
+    (name, options), pretrained = options_apart(encoder.model), encoder.pretrained
+    model = encoder.model
+    if name.endswith(".json") and not name.startswith(FOLDERS):
+        model = f"{plan.at(name)}{options}"
     model = with_folder(model, lambda path: Path(plan.at(path)))
     if pretrained and plan.at(pretrained).is_file():
         pretrained = str(plan.at(pretrained))
@@ -135,8 +136,9 @@ def _named(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> EncoderInfo:
     """Return what an index would record of the plan's encoder; where the plan leaves it open, what it does record."""
     named = encoder_arguments(plan, spec)
     model, pretrained = open_clip_spelling(str(named["model"])), named["pretrained"] or info.pretrained
-    if model.endswith(".json") and not model.startswith(FOLDERS):
-        model = os.path.normpath(Path(model).absolute())
+    name, options = options_apart(model)
+    if name.endswith(".json") and not name.startswith(FOLDERS):
+        model = f"{os.path.normpath(Path(name).absolute())}{options}"
     if named["pretrained"] and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
     precision = info.precision if named["precision"] == "auto" else named["precision"]
