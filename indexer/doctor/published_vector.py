@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PROBE = "probe"
 """The name of the built-in picture."""
 TOLERANCE = 0.999
-"""The least cosine, unless the file says another. Processors and precisions round differently; see docs/published-vectors.md."""
+"""The least cosine, unless the file says another. Processors and precisions round differently."""
 _LARGEST = 1 << 16
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BACKENDS = {
     "open_clip": "imindex.indexer.encoders.open_clip",
+    "sscd": "imindex.indexer.encoders.sscd",
     "timm": "imindex.indexer.encoders.timm",
     "transformers": "imindex.indexer.encoders.transformers",
 }
@@ -30,6 +31,8 @@ DEFAULT = "open_clip"
 DEFAULT_MODEL = "ViT-B-32"
 DEMO_MODEL = "demo"
 """The small encoder that comes with imindex."""
+STYLE_MODEL = "demo-style"
+"""The small image-only encoder that comes with imindex. The timm back end loads it."""
 
 
 def register(name: str, module: str) -> None:
@@ -65,6 +68,8 @@ def name_for(model: str) -> str:
     --------
     >>> name_for("open_clip:ViT-B-32"), name_for("ViT-B-32"), name_for("local-dir:clip")
     ('open_clip', 'open_clip', 'open_clip')
+    >>> name_for("timm:resnet18"), name_for("demo-style")
+    ('timm', 'timm')
 
     Raises
     ------
@@ -72,6 +77,8 @@ def name_for(model: str) -> str:
         A back end of another package has the name of one of imindex, or two packages have back ends of this name.
     """
     name = re.split("[:?]", model, maxsplit=1)[0]
+    if name == STYLE_MODEL:
+        return "timm"
     return name if plugin(name, BACKENDS) or name in BACKENDS else DEFAULT
 
 
