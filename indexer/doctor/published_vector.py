@@ -145,7 +145,8 @@ def vector_of(encoder: Encoder, picture: str, folder: Path) -> npt.NDArray[np.fl
         pixels = picture_of(data, encoder.preprocess).pixels
     except BadPicture as error:
         raise ImindexError(f"{folder / picture} is not a picture: {error}. Replace it.") from error
-    return encoder.encode_images(pixels[None])[0].astype(np.float64)
+    vector: npt.NDArray[np.float64] = encoder.encode_images(pixels[None])[0].astype(np.float64)
+    return vector
 
 
 def compare(encoder: Encoder, expected: Expected) -> Check:
