@@ -739,7 +739,7 @@ class OpenIndex:
         self,
         release: str | None = None,
         *,
-        by: str = "name",
+        by: str = "auto",
         artists: Sequence[str] | None = None,
         labels: Sequence[str] = GENERIC_LABELS,
         templates: Sequence[str] = DEFAULT_TEMPLATES,
@@ -757,8 +757,9 @@ class OpenIndex:
         ----------
         release : str, optional
             Name of the collection; required if there are several releases.
-        by : {"name", "works"}
-            Compare pictures with the texts of the artists' names, or with the artists' works.
+        by : {"auto", "name", "works"}
+            Compare pictures with the texts of the artists' names, or with the artists' works. "auto" is "name", or
+            "works" if the encoder has no text side; `by` of the result says which.
         artists : sequence of str, optional
             Classify only the pictures of these artists.
         labels : sequence of str

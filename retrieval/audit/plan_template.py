@@ -70,7 +70,8 @@ placebos = "auto"                 # number of invented names, which the release 
 nameless = 20                     # control pictures, generated from the templates without the name
 # generic = ["A painting"]        # control prompts that name no artist; per_generic = 20 pictures of each
 
-# One [[encoders]] per CLIP model. With several, the report shows where they agree.
+# One [[encoders]] per model. With several, the report shows where they agree. A model without a text side is classified
+# by works instead of names.
 [[encoders]]
 {encoder}# an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON file, or demo
 {weights}# an open_clip tag, or a file of weights
