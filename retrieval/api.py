@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -739,7 +740,7 @@ class OpenIndex:
         self,
         release: str | None = None,
         *,
-        by: str = "name",
+        by: str = "auto",
         artists: Sequence[str] | None = None,
         labels: Sequence[str] = GENERIC_LABELS,
         templates: Sequence[str] = DEFAULT_TEMPLATES,
@@ -757,8 +758,9 @@ class OpenIndex:
         ----------
         release : str, optional
             Name of the collection; required if there are several releases.
-        by : {"name", "works"}
-            Compare pictures with the texts of the artists' names, or with the artists' works.
+        by : {"auto", "name", "works"}
+            Compare pictures with the texts of the artists' names, or with the artists' works. "auto" is "name", or
+            "works" if the encoder has no text side; `by` of the result says which.
         artists : sequence of str, optional
             Classify only the pictures of these artists.
         labels : sequence of str
@@ -1041,14 +1043,20 @@ class Encoder:
         return np.concatenate(vectors)
 
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
-        """Encode texts.
+        """Encode texts. A Python warning counts those of which the end is not read, because they are too long.
 
         Returns
         -------
         ndarray, shape (n, d), float16
             Unit vectors.
         """
-        vectors: npt.NDArray[np.float16] = self._encoder.encode_texts(list(several(texts, "texts")))
+        from imindex.indexer.encoders.tokens import cut_note, tokens_of
+
+        listed = list(several(texts, "texts"))
+        vectors: npt.NDArray[np.float16] = self._encoder.encode_texts(listed)
+        tokens = tokens_of(self._encoder, listed)
+        if tokens and tokens.n_cut:
+            warnings.warn(cut_note(self.info.name(), tokens, "texts"), stacklevel=2)
         return vectors
 
     def __repr__(self) -> str:

@@ -186,7 +186,9 @@ class _Study:
             by_works = classify_release(index, release.name, **who, by="works", observed=observed)
             named = None
             if self._texts.has_text:
-                named = classify_release(index, release.name, **who, texts=self._texts, **self._how)
+                named = classify_release(
+                    index, release.name, **who, by="name", texts=self._texts, **self._how
+                )
             matching = match_release(index, release.name, testing=testing, observed=observed)
             shown = gallery(index, release.name, plan.tested, observed=observed)
             placebos, rate = self._inputs.placebos[release.name], self._copies_rate

@@ -70,7 +70,8 @@ placebos = "auto"                 # number of invented names, which the release 
 nameless = 20                     # control pictures, generated from the templates without the name
 # generic = ["A painting"]        # control prompts that name no artist; per_generic = 20 pictures of each
 
-# One [[encoders]] per CLIP model. With several, the report shows where they agree.
+# One [[encoders]] per model. With several, the report shows where they agree. A model without a text side is classified
+# by works instead of names.
 [[encoders]]
 {encoder}# an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON file, or demo
 {weights}# an open_clip tag, or a file of weights
@@ -87,6 +88,8 @@ confidence_level = 0.95
 labels = ["Artwork", "Digital artwork", "Artwork from the public domain"]   # besides the artists
 # templates = ["Artwork from {{artist}}"]       # for classification by name; default: those of the prompts
 # as_paper = true                 # add the tests of Casper et al. 2023 to the report, with what they assume
+# csls = 15                       # correct ranks for hubs by CSLS over so many neighbours; 0: by cosine
+# whiten = true                   # whiten all vectors by what is learnt on works (stats/METHODS.md)
 copies_rate = 0.05                # probability that an audit without copies has a candidate for a copy
 
 # [compare]

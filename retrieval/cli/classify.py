@@ -37,7 +37,7 @@ from imindex.indexer.terminal.output import (
     text_table,
 )
 from imindex.indexer.terminal.table import Column
-from imindex.retrieval.cli._adjust import ADJUST, adjust_options, adjusted
+from imindex.retrieval.cli._adjust import ADJUST, adjust_options
 from imindex.retrieval.cli._evidence import (
     ACCURACY,
     accuracy_options,
@@ -50,6 +50,7 @@ from imindex.retrieval.results import (
     Classification,
     ClassificationMethod,
     ClassifiedArtist,
+    adjusted,
 )
 
 CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
@@ -63,8 +64,9 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
     shell_complete=complete_release,
 )
 @click.option(
-    "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("name", "works")),
-    help="Compare pictures with the text of each artist's name, or with each artist's works.",
+    "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("auto", "name", "works")),
+    help="Compare pictures with the text of each artist's name, or with each artist's works; auto: with the names, or "
+    "with the works if the encoder has no text side.",
 )  # fmt: skip
 @click.option(
     "--label", "labels", cls=FromSignature, of=CLASSIFY, multiple=True, help="Generic label. Repeatable."
@@ -125,6 +127,10 @@ def classify(index: IndexPlace, as_json: bool, show_all: bool, **options: Any) -
         if options["report"]:
             opened.write_report(results, options["report"], command=command_line())
     warn_of_demonstration(results.demonstration)
+    if results.by != options["by"] and results.by == "works":
+        say(
+            f"The encoder {results.encoder} has no text side: pictures are compared with works, not with names."
+        )
     if as_json:
         print_json({"index": opened.files, **results.to_dict()})
         return
@@ -193,6 +199,8 @@ def _classification_note(results: Classification, method: ClassificationMethod) 
         notes.append(how)
     if method.n_generic:
         notes.append(f"{percent(method.generic_share)} nearest to a generic label")
+    if results.cut_texts:
+        notes.append(results.cut_texts.sentence("the encoder").rstrip("."))
     if method.n_unscored:
         notes.append(
             f"{method.n_unscored} pictures whose artist has no other works to compare with count as wrong"

@@ -12,6 +12,7 @@ from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.demo.recognise import is_demonstration
+from imindex.indexer.encoders.base import no_text_side
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.runners.calls import Calls
 from imindex.indexer.store.index import Index
@@ -21,6 +22,7 @@ from imindex.retrieval.classify.by_name import average_templates, confidences, l
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
 from imindex.retrieval.evidence.classification_tests import classification_evidence, naming
+from imindex.retrieval.evidence.label_lengths import check_label_lengths, label_texts
 from imindex.retrieval.evidence.release_names import names_of_release
 from imindex.retrieval.evidence.release_walk import Observed
 from imindex.retrieval.evidence.shared import TextEncoder, Texts
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
 """Default labels that name no artist."""
+AUTO = "auto"
+"""By name, or by works if the encoder has no text side."""
 VOTERS = 15
 """Default number of works that vote in classification by works."""
 
@@ -53,7 +57,7 @@ def classify_release(  # noqa: PLR0913
     collection: str | None = None,
     *,
     artists: Sequence[str] | None = None,
-    by: str = "name",
+    by: str = AUTO,
     labels: Sequence[str] = GENERIC_LABELS,
     templates: Sequence[str] = (DEFAULT_TEMPLATE,),
     k: int = VOTERS,
@@ -78,11 +82,12 @@ def classify_release(  # noqa: PLR0913
     artists : sequence of str, optional
         Classify only the pictures of these artists. All artists remain candidates.
     by : str
-        `name` (zero-shot from text) or `works` (by prototype, and by vote of the k nearest works).
+        `name` (zero-shot from text) or `works` (by prototype, and by vote of the k nearest works). `auto` is `name`, or
+        `works` if the encoder has no text side.
     labels : sequence of str
         Generic labels; used by name only.
     templates : sequence of str
-        Prompt templates with `{artist}`. Several templates are averaged.
+        Prompt templates with `{artist}`, used by name only. Several templates are averaged.
     k : int
         Number of works that vote.
     encoder : mapping, optional
@@ -113,22 +118,30 @@ def classify_release(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        If there is no such collection, there are no works, a template lacks `{artist}`, or the encoder cannot be
-        loaded.
+        If there is no such collection, there are no works, a template lacks `{artist}`, the encoder cannot be loaded,
+        or `by` is `name`, or labels or templates are passed, and the encoder has no text side.
     """
-    one_of(by, ("name", "works"), "by")
-    if by == "name" and (csls or whiten):
-        raise ImindexError(
-            "csls and whiten (--csls, --whiten) apply to works. Classify by='works' (--by works), or drop them."
-        )
-    planned = testing.csls_k if testing is not None and by == "works" else None
-    csls_k_used = csls_k if csls else planned
+    one_of(by, (AUTO, "name", "works"), "by")
     with opened(path) as index:
+        name, kind = release(index, collection, ("imitations", "works"))
+        if by != "works":
+            texts = texts or Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
+            # An index that records a tokenizer has a text side: its encoder need not be loaded yet.
+            has_text = bool(index.encoder.tokens_sha256) or texts.has_text
+            own_texts = tuple(labels) != GENERIC_LABELS or tuple(templates) != (DEFAULT_TEMPLATE,)
+            if not has_text and (by == "name" or own_texts):
+                raise no_text_side(index.encoder)
+            by = "name" if has_text else "works"
+        if by == "name" and (csls or whiten):
+            raise ImindexError(
+                "csls and whiten (--csls, --whiten) apply to works. Classify by='works' (--by works), or drop them."
+            )
+        planned = testing.csls_k if testing is not None and by == "works" else None
+        csls_k_used = csls_k if csls else planned
         if by == "name":
             index = as_stored(index)
         elif whiten or (testing is not None and testing.whiten):
             index = whitened(index)
-        name, kind = release(index, collection, ("imitations", "works"))
         chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
         names_known = None
         if kind == "imitations":
@@ -148,11 +161,11 @@ def classify_release(  # noqa: PLR0913
         n = len(chosen.rows)
         both = chosen.followed_by(references)
         templates_top1: dict[str, float] = {}
+        cut_texts = None
         scored: list[tuple[str, Callable[[], Float64]]]
-        if by == "name":
-            if texts is None:
-                texts = Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
+        if by == "name" and texts is not None:
             by_template, mean_scores = scores_by_name(index, both, labels, templates, texts, candidates)
+            cut_texts = check_label_lengths(texts, index.artists, labels, templates, candidates.tolist())
             scored = [(f"by name, {_quoted(templates)}", lambda: mean_scores)]
             if len(templates) > 1:
                 templates_top1 = {
@@ -184,6 +197,7 @@ def classify_release(  # noqa: PLR0913
             methods=tuple(reversed(methods)),
             demonstration=is_demonstration(index.encoder.weights_sha256),
             names=names_known,
+            cut_texts=cut_texts,
             csls_k=csls_k_used,
             whitened=whitened_by(index),
         )
@@ -236,7 +250,8 @@ def scores_by_name(
     Raises
     ------
     ImindexError
-        If a template lacks `{artist}`, a label is an artist's name or is listed twice, or the encoder cannot be loaded.
+        If a template lacks `{artist}`, a label is an artist's name or is listed twice, the encoder cannot be loaded, or
+        it does not read the whole name of a candidate.
     """
     invalid = [template for template in templates if "{artist}" not in template]
     if invalid:
@@ -251,6 +266,7 @@ def scores_by_name(
         raise ImindexError(
             f"The generic label {repeated[0]} is listed twice. Pass each label once in labels (--label)."
         )
+    check_label_lengths(encoder, index.artists, labels, templates, candidates.tolist())
     named = label_texts(index.artists, labels, templates)
     by_template = [encoder.encode_texts(texts) for texts in named[: len(templates)]]
     generic = encoder.encode_texts(named[-1]) if labels else np.empty((0, encoder.dim), np.float16)
@@ -263,12 +279,6 @@ def scores_by_name(
 
     separate = (scores(texts) for texts in by_template) if len(templates) > 1 else iter(())
     return separate, scores(average_templates(np.stack(by_template)))
-
-
-def label_texts(artists: Sequence[str], labels: Sequence[str], templates: Sequence[str]) -> list[list[str]]:
-    """Return the lists of texts that `scores_by_name` encodes: artists in each template, then any labels."""
-    named = [[template.replace("{artist}", artist) for artist in artists] for template in templates]
-    return [*named, list(labels)] if labels else named
 
 
 def candidate_numbers(index: Index, chosen: Pictures) -> Int64:

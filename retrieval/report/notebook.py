@@ -216,7 +216,9 @@ def _matching(result: Matching) -> str:
 
 
 def _classification(result: Classification) -> str:
-    parts = [f"<h4>{escape(result.collection)}: is the artist named from the imitation?</h4>"]
+    by_works = result.by == "works"
+    asked = "are the artist's works nearest to it" if by_works else "is the artist named from the imitation"
+    parts = [f"<h4>{escape(result.collection)}: {escape(asked)}?</h4>"]
     for position, method in enumerate(result.methods):
         artists = sorted(method.artists, key=lambda row: (-(row.top1 or 0.0), row.artist))
         parts.append(
@@ -226,7 +228,8 @@ def _classification(result: Classification) -> str:
         if len(artists) <= LINES:
             identity = _identity(result, f"accuracy-{position}")
             chance, mean = method.macro_chance_top1, method.macro_top1
-            parts.append(_figures([accuracy(identity, accuracies(artists), chance=chance, mean=mean)]))
+            figure = accuracy(identity, accuracies(artists), chance=chance, mean=mean, by_works=by_works)
+            parts.append(_figures([figure]))
         rows = [
             [
                 row.artist,
@@ -237,7 +240,8 @@ def _classification(result: Classification) -> str:
             ]
             for row in artists
         ]
-        parts.append(_table(["artist", "pictures", "named", "interval", "most often taken for"], rows))
+        share = "given to the artist" if by_works else "named"
+        parts.append(_table(["artist", "pictures", share, "interval", "most often taken for"], rows))
     parts.append(f'<p class="soft">Encoder {escape(result.encoder)}</p>')
     return "".join(parts)
 
@@ -271,11 +275,14 @@ def _report(result: Report) -> str:
                 ["artist", "finding", "adjusted p", "also by one alone"], together[:ROWS], total=len(together)
             )
         )
+    by_works = any(entry.by_works is not None for entry in result.results)
     rows = [
         [entry.release, entry.encoder, percent(entry.summary.accuracy), number(entry.summary.auc)]
+        + ([percent(entry.by_works.accuracy if entry.by_works else None)] if by_works else [])
         for entry in result.results
     ]
-    parts.append(_table(["release", "encoder", "artist named", "mean AUC"], rows))
+    header = ["release", "encoder", "artist named", "mean AUC"]
+    parts.append(_table([*header, *(["artist nearest by works"] if by_works else [])], rows))
     for position, first in enumerate({entry.release: entry for entry in reversed(result.results)}.values()):
         artists = in_order(first.artists)
         if len(artists) <= LINES:

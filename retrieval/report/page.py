@@ -162,6 +162,7 @@ def page(
         "demonstration": list(
             dict.fromkeys(encoder.name for encoder in report.encoders if encoder.demonstration)
         ),
+        "images_only": {result.encoder for result in report.results if result.by_works is not None and audit},
         "releases": releases,
         "trusted": trusted,
         "trust": trust([first[one.about.name] for one in trusted]) if trusted else (),

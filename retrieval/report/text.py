@@ -195,14 +195,15 @@ def statement(
     warning = not_a_fair_reference(result)
     by_works = result.by_works is not None
     main = _main(summary, by_works)
+    adjusted = f", {result.adjusted}" if result.adjusted else ""
     return Statement(
         warning=warning,
         main=f"{_PLANNED[too_often(result)]}{main[:1].lower()}{main[1:]}" if warning else main,
         others=(*_others(summary, together=combined is not None), *_alone(combined)),
         figures=_averages(summary, by_works, None if combined else agreement, results if combined else ()),
-        basis=f"(Encoder {result.encoder}; {tested}.)"
+        basis=f"(Encoder {result.encoder}{adjusted}; {tested}.)"
         if combined is None
-        else f"(Encoders {listed(combined.encoders)} in one test; {tested}.)",
+        else f"(Encoders {listed(combined.encoders)} in one test{adjusted}; {tested}.)",
     )
 
 

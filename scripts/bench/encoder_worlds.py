@@ -1,9 +1,9 @@
 """Worlds in which several encoders score the same sets, and what each way of combining encoders finds there.
 
-The score of a set for an artist's works is a normal variable by each encoder. Those of two encoders have the stated
-correlation, because they look at the same pictures. A fifth of the variance belongs to the set, whatever the artist.
-Sets of imitated artists are shifted for their own works by the encoder's effect, in standard deviations, times a factor
-of 0.5 to 1.5 that the encoders share. `scripts/bench/calibration --only encoders` prints the results.
+The score of a set for an artist's works is a normal variable by each encoder. Those of two encoders have the
+stated correlation, because they look at the same pictures. A fifth of the variance belongs to the set, whatever the
+artist. Sets of imitated artists are shifted for their own works by the encoder's effect, in standard deviations, times
+a factor of 0.5 to 1.5 that the encoders share. `scripts/bench/calibration --only encoders` prints the results.
 """
 
 from __future__ import annotations
