@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.compare.gate import verdicts
 from imindex.retrieval.evidence.combined import combine_encoders
 from imindex.retrieval.evidence.testing import TESTS, tests_version
-from imindex.retrieval.findings import TOGETHER, Finding
+from imindex.retrieval.findings import SIGNIFICANT, TOGETHER, Finding
 from imindex.retrieval.report.report import assemble, table
 from imindex.retrieval.results import to_dict
 from tests.support.report_sample import (
@@ -92,7 +93,7 @@ def test_conditions_on_findings_count_those_of_all_encoders() -> None:
     one = next(one for one in findings.combined if one.release == STRONG)
     together = [verdict for verdict in found if verdict.encoder == TOGETHER]
     assert [verdict.condition for verdict in together] == ["significant > 0", "imitated > base"]
-    assert together[0].value == one.findings[Finding.IMITATED] + one.findings[Finding.NAME_EFFECT]
+    assert together[0].value == sum(one.findings[finding] for finding in SIGNIFICANT)
     assert [(v.condition, v.encoder) for v in found if v.encoder != TOGETHER] == [
         ("auc > 0.99", "demo"),
         ("auc > 0.99", "second"),
@@ -104,7 +105,7 @@ def test_the_table_and_the_answer_lead_with_them() -> None:
     lines = list(csv.DictReader(io.StringIO(table(report))))
     n = len(report.plan.artists)
     assert [line["encoder"] for line in lines[: 2 * n]] == [TOGETHER] * 2 * n
-    assert not isinstance(report.combined, type(None)) and report.combined
+    assert report.combined
     assert [line["finding"] for line in lines[:n]] == [str(row.finding) for row in report.combined[0].artists]
     imitated = report.combined[1].findings[Finding.IMITATED]
     assert f"{imitated} are found imitated" in report.answer[1] and "in one test" in report.answer[1]
@@ -116,10 +117,8 @@ def test_with_one_encoder_nothing_is_combined() -> None:
     assert (tests_version(1), tests_version(2)) == (TESTS, TESTS + 1)
 
 
-def test_no_encoder_is_called_what_all_together_are_called(tmp_path: pytest.TempPathFactory) -> None:
-    from pathlib import Path
-
-    plan = Path(str(tmp_path)) / "plan.toml"
+def test_no_encoder_is_called_what_all_together_are_called(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
     plan.write_text(
         '[artists]\ntested = ["Ada"]\n[works]\ntested = "works"\n[[releases]]\nname = "a"\npictures = "a"\n'
         '[[encoders]]\nname = "All encoders"\nmodel = "demo"\n'
