@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 DOOR = (
     "BuildReport", "Encoder", "ImindexError", "Items", "Limits", "OpenIndex", "Place", "Testing", "Workers",
-    "audit", "build", "compare", "confirm_copies", "copy_candidates", "forecast", "open",
+    "audit", "build", "compare", "compare_encoders", "confirm_copies", "copy_candidates", "forecast", "open",
 )  # fmt: skip
 """Names of `imindex.retrieval.api` that are names of this package too."""
 

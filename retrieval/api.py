@@ -84,6 +84,7 @@ if TYPE_CHECKING:
 
     from imindex.retrieval.audit.audit import Outcome
     from imindex.retrieval.audit.decisions import Listed
+    from imindex.retrieval.protocol.encode import Candidate
     from imindex.retrieval.report.thumbnails import Thumbnails
 
 __all__ = [
@@ -99,6 +100,7 @@ __all__ = [
     "audit",
     "build",
     "compare",
+    "compare_encoders",
     "confirm_copies",
     "copy_candidates",
     "forecast",
@@ -370,6 +372,98 @@ def audit(  # noqa: PLR0913
     compute = replace(run.compute, workers=workers, place=place)
     run = replace(run, as_paper=as_paper, compute=compute)
     return run_audit(run, amend=amend, pictures=pictures)
+
+
+def compare_encoders(  # noqa: PLR0913
+    works: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] = (),
+    encoders: Sequence[str | os.PathLike[str] | Candidate] = (),
+    *,
+    folder: str | os.PathLike[str] = "encoders",
+    plan: str | os.PathLike[str] | None = None,
+    groups: Mapping[str, str] | None = None,
+    k: int = 10,
+    confidence_level: float = 0.95,
+    level: float = 0.05,
+    n_resamples: int = 9999,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    roots: Mapping[str, str | os.PathLike[str]] | None = None,
+    artist_from: str | None = None,
+    command: str = "",
+    note: Callable[[str], None] = lambda _: None,
+    progress: Any = None,
+) -> results.EncoderComparison:
+    """Compare encoders on works alone, before any imitation is seen; see docs/choose_an_encoder.md.
+
+    Parameters
+    ----------
+    works : path-like, or sequence of path-like
+        Folders of ``ARTIST/*``, folders that hold a folder ``works``, or manifests. By default the works of `plan`.
+        Not needed if all encoders are indexes.
+    encoders : sequence of str
+        ``MODEL``, ``MODEL@PRETRAINED``, or the path of an index that holds works. By default those of `plan`.
+    folder : path-like
+        Receives one index per model. Indexes that are there are continued.
+    plan : path-like, optional
+        The plan of an audit.
+    groups : mapping from artist to str, optional
+        Groups of artists who are not independent of each other, such as schools; they are drawn instead of artists.
+    k : int
+        Number of neighbours.
+    confidence_level, level : float
+        Of intervals, and of the tests of differences.
+    n_resamples, seed : int
+    device, batch_size, limits, roots, artist_from, command, note
+        As in `build`.
+    progress : callable, optional
+        Takes the name of an encoder, and returns what `build` takes as `progress`.
+
+    Returns
+    -------
+    EncoderComparison
+
+    Raises
+    ------
+    ImindexError
+        There are no encoders or works, an encoder cannot be loaded, or the indexes have too few works in common.
+    """
+    from imindex.retrieval.audit.encoder_choice import candidates_of, works_of
+    from imindex.retrieval.protocol.compare import compare_indexes, machine_name
+    from imindex.retrieval.protocol.encode import Candidate, encode, named_apart
+
+    read = None if plan is None else read_plan(Path(plan), note)
+    listed = [
+        one if isinstance(one, Candidate) else Candidate.parse(os.fspath(one))
+        for one in ([encoders] if isinstance(encoders, (str, os.PathLike)) else encoders)
+    ] or (candidates_of(read) if read else [])
+    sources = [works] if isinstance(works, (str, os.PathLike)) else list(works)
+    encoded = encode(
+        named_apart(listed),
+        sources or (works_of(read) if read else []),
+        Path(folder),
+        device=device,
+        batch_size=batch_size,
+        limits=limits,
+        roots=roots,
+        artist_from=artist_from,
+        command=command,
+        note=note,
+        progress=progress,
+    )
+    return compare_indexes(
+        encoded,
+        groups=groups,
+        k=k,
+        confidence_level=confidence_level,
+        level=level,
+        n_resamples=n_resamples,
+        seed=seed,
+        command=command,
+        machine=machine_name(),
+        note=note,
+    )
 
 
 def copy_candidates(folder: str | os.PathLike[str]) -> list[Listed]:
@@ -645,7 +739,7 @@ class OpenIndex:
         self,
         release: str | None = None,
         *,
-        by: str = "name",
+        by: str = "auto",
         artists: Sequence[str] | None = None,
         labels: Sequence[str] = GENERIC_LABELS,
         templates: Sequence[str] = DEFAULT_TEMPLATES,
@@ -663,8 +757,9 @@ class OpenIndex:
         ----------
         release : str, optional
             Name of the collection; required if there are several releases.
-        by : {"name", "works"}
-            Compare pictures with the texts of the artists' names, or with the artists' works.
+        by : {"auto", "name", "works"}
+            Compare pictures with the texts of the artists' names, or with the artists' works. "auto" is "name", or
+            "works" if the encoder has no text side; `by` of the result says which.
         artists : sequence of str, optional
             Classify only the pictures of these artists.
         labels : sequence of str

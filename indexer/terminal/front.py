@@ -36,6 +36,10 @@ JOBS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
     },
     "Audit": {
+        "encoders": (
+            "imindex.retrieval.cli.encoders",
+            "Choose an encoder on works alone, before any imitation is seen.",
+        ),
         "audit": (
             "imindex.retrieval.cli.audit",
             "Audit releases by a written plan, from prompts to report.",

@@ -27,6 +27,7 @@ from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import read_bytes
 from imindex.indexer.sources.urls import IN_FLIGHT
 from imindex.indexer.store.index import Index
+from imindex.retrieval.audit.chosen import protocol_digests
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
 from imindex.retrieval.audit.rivals import further_rivals, rivals_needed
 from imindex.retrieval.audit.run import Run
@@ -151,6 +152,7 @@ def gather(
     for release in plan.releases:
         if release.pictures:
             digests[release.name] = _release_digest(plan, release, made[release.name])
+    digests |= protocol_digests(plan)
     if secret is not None:
         digests[SECRET] = secret.digest
     notes = [

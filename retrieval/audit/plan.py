@@ -41,6 +41,8 @@ SETTINGS = (
 """Keys of a release that are settings of its model."""
 
 
+CHOSEN = ("chosen_by", "chosen_sha256", "chosen_on")
+"""Keys of an encoder that record how it was chosen."""
 NO_RIVALS = "none"
 BY_ORIGIN = "auto by origin"
 
@@ -72,7 +74,11 @@ class Release:
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """An encoder, as `imindex build` takes it; a path is relative to the plan."""
+    """An encoder, as `imindex build` takes it; a path is relative to the plan.
+
+    `chosen_by` is the file of `imindex encoders compare` by which it was chosen, `chosen_sha256` its digest, and
+    `chosen_on` when it was made; they are empty if the plan does not say.
+    """
 
     name: str
     model: str
@@ -80,6 +86,9 @@ class EncoderSpec:
     precision: str = "auto"
     color: str = "auto"
     preprocess_from: str | None = None
+    chosen_by: str = ""
+    chosen_sha256: str = ""
+    chosen_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +157,7 @@ class Plan:
             (values["tests"], "whiten", Tests().whiten),
             *((encoder, "color", "auto") for encoder in values["encoders"]),
             *((encoder, "preprocess_from", None) for encoder in values["encoders"]),
+            *((encoder, key, "") for encoder in values["encoders"] for key in CHOSEN),
         ):
             if table[key] == default or not (table[key] or default):
                 del table[key]
@@ -375,6 +385,9 @@ def _encoder(table: EncoderTable) -> EncoderSpec:
         precision=table.precision,
         color=table.color,
         preprocess_from=table.preprocess_from or None,
+        chosen_by=table.chosen_by,
+        chosen_sha256=table.chosen_sha256,
+        chosen_on=table.chosen_on,
     )
 
 

@@ -192,6 +192,8 @@ class EncoderTable(Table, frozen=True, kw_only=True):
         auto is the setting of an existing index, or else `srgb`.
     preprocess_from : str
         Published weights, `TAG` or `MODEL:TAG`, with the preprocessing and activation of weights that do not state it.
+    chosen_by, chosen_sha256, chosen_on
+        The file of `imindex encoders compare` by which this encoder was chosen, its SHA-256, and when it was made.
     """
 
     model: Given
@@ -200,6 +202,9 @@ class EncoderTable(Table, frozen=True, kw_only=True):
     precision: DType = "auto"
     color: Color = "auto"
     preprocess_from: Text = ""
+    chosen_by: Text = ""
+    chosen_sha256: Text = ""
+    chosen_on: Text = ""
 
 
 class CompareTable(Table, frozen=True, kw_only=True):

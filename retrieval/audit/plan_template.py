@@ -70,7 +70,8 @@ placebos = "auto"                 # number of invented names, which the release 
 nameless = 20                     # control pictures, generated from the templates without the name
 # generic = ["A painting"]        # control prompts that name no artist; per_generic = 20 pictures of each
 
-# One [[encoders]] per CLIP model. With several, the report shows where they agree.
+# One [[encoders]] per model. With several, the report shows where they agree. A model without a text side is classified
+# by works instead of names.
 [[encoders]]
 {encoder}# an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON file, or demo
 {weights}# an open_clip tag, or a file of weights
@@ -138,7 +139,7 @@ def template(
 
     layout = layout or Layout()
     names = list(artists) or ["Ada Example", "Bo Sample"]
-    listed = "[\n" + "".join(f"    {_toml(artist)},\n" for artist in names) + "]"
+    listed = "[\n" + "".join(f"    {toml_text(artist)},\n" for artist in names) + "]"
     n = len(names)
     used = [release for release in layout.releases if release.name in layout.used]
     has_weights = bool(pretrained or not model)
@@ -162,14 +163,14 @@ def template(
     )
 
 
-def _toml(text: str) -> str:
+def toml_text(text: str) -> str:
     """Return a string of TOML. JSON escapes the same characters, except one."""
     return json.dumps(text, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _line(key: str, value: str, *, used: bool = True) -> str:
     """Return a key and its value, commented out if it is only an example, padded to the column of the comments."""
-    return f"{'' if used else '# '}{key} = {_toml(value)}".ljust(33) + " "
+    return f"{'' if used else '# '}{key} = {toml_text(value)}".ljust(33) + " "
 
 
 def _comment(text: str) -> str:
@@ -197,12 +198,12 @@ def _release(layout: Layout, release: FoundRelease) -> str:
     n = sum(release.names.values())
     lines = [
         "[[releases]]",
-        f"name = {_toml(release.name)}",
-        f"pictures = {_toml(release.pictures)}    # {n:,} imitations of {len(release.names):,} names",
+        f"name = {toml_text(release.name)}",
+        f"pictures = {toml_text(release.pictures)}    # {n:,} imitations of {len(release.names):,} names",
     ]
     if n_placebos:
         lines.append(f"# {n_placebos:,} of them are placebo names, as its manifest says.")
     if open_names:
         lines.append("# Names without works. Keep those that are invented, and remove the # in front:")
-        lines.append(f"# placebos = [{', '.join(_toml(glob.escape(name)) for name in open_names)}]")
+        lines.append(f"# placebos = [{', '.join(toml_text(glob.escape(name)) for name in open_names)}]")
     return "\n".join(lines) + "\n\n"

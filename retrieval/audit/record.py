@@ -14,6 +14,7 @@ from imindex.indexer.core.names import as_stored
 from imindex.indexer.demo.recognise import is_demonstration
 from imindex.indexer.generate.matched_names import INDEPENDENT
 from imindex.indexer.store.index import Index
+from imindex.retrieval.audit.chosen import choice_of
 from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.plan import EncoderSpec, Plan
@@ -84,10 +85,10 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
     )
 
 
-def encoder_record(encoder: EncoderSpec, path: Path) -> EncoderRecord:
-    """Describe an encoder, by what its index records of it."""
+def encoder_record(plan: Plan, encoder: EncoderSpec, path: Path) -> EncoderRecord:
+    """Describe an encoder, by what its index records of it, and how it was chosen."""
     with Index(path) as index:
-        info, root = index.encoder, index.root_digest
+        info, root, chosen = index.encoder, index.root_digest, choice_of(plan, encoder, index)
     return EncoderRecord(
         name=encoder.name,
         model=info.short_name(),
@@ -96,6 +97,7 @@ def encoder_record(encoder: EncoderSpec, path: Path) -> EncoderRecord:
         root_digest=root,
         index=path.name,
         demonstration=is_demonstration(info.weights_sha256),
+        chosen=chosen,
     )
 
 

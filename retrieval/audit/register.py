@@ -15,6 +15,7 @@ from imindex.indexer.core.provenance import now, versions
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT
 from imindex.indexer.system.atomic import write_file
 from imindex.indexer.system.input_files import read_text
+from imindex.retrieval.audit.chosen import PROTOCOL
 from imindex.retrieval.audit.inputs import SECRET
 from imindex.retrieval.audit.plan import Plan
 from imindex.retrieval.evidence.testing import TESTS
@@ -177,7 +178,7 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Name the inputs that have changed, as phrases for a message."""
     return [
         {"works": "the works", SECRET: "the secret seed of the placebo names"}.get(
-            name, f"the pictures of {name}"
+            name, name.removeprefix(PROTOCOL) if name.startswith(PROTOCOL) else f"the pictures of {name}"
         )
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)

@@ -64,8 +64,9 @@ CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
     shell_complete=complete_release,
 )
 @click.option(
-    "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("name", "works")),
-    help="Compare pictures with the text of each artist's name, or with each artist's works.",
+    "--by", cls=FromSignature, of=CLASSIFY, type=click.Choice(("auto", "name", "works")),
+    help="Compare pictures with the text of each artist's name, or with each artist's works; auto: with the names, or "
+    "with the works if the encoder has no text side.",
 )  # fmt: skip
 @click.option(
     "--label", "labels", cls=FromSignature, of=CLASSIFY, multiple=True, help="Generic label. Repeatable."
@@ -126,6 +127,10 @@ def classify(index: IndexPlace, as_json: bool, show_all: bool, **options: Any) -
         if options["report"]:
             opened.write_report(results, options["report"], command=command_line())
     warn_of_demonstration(results.demonstration)
+    if results.by != options["by"] and results.by == "works":
+        say(
+            f"The encoder {results.encoder} has no text side: pictures are compared with works, not with names."
+        )
     if as_json:
         print_json({"index": opened.files, **results.to_dict()})
         return

@@ -188,15 +188,15 @@ def compare(  # noqa: PLR0913
     findings = (found[0].findings, found[1].findings)
     sides, artists, notes = prepared.sides, prepared.artists, list(prepared.notes)
     rights: list[Right | None] = [None, None]
-    if by_name and texts is None:
-        texts = Texts(functools.partial(load_encoder, sides[0].encoder, encoder or {}))
-    if texts is not None and not texts.has_text:
-        notes.append(NO_NAMES)
-    elif texts is not None:
-        rights, naming_notes = _named(sides, texts, labels, templates)
+    if not by_name:
+        notes.append("Accuracy by name was not asked for.")
+    elif (
+        named_by := texts or Texts(functools.partial(load_encoder, sides[0].encoder, encoder or {}))
+    ).has_text:
+        rights, naming_notes = _named(sides, named_by, labels, templates)
         notes += naming_notes
     else:
-        notes.append("Accuracy by name was not asked for.")
+        notes.append(NO_NAMES)
     rows = []
     ranks = prepared.ranks or _walked(prepared, testing.csls_k)
     everything = _sets(sides, artists, ranks.cells, rights)

@@ -12,6 +12,7 @@ from imindex.indexer.core.arguments import one_of
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.demo.recognise import is_demonstration
+from imindex.indexer.encoders.base import no_text_side
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
 from imindex.indexer.runners.calls import Calls
 from imindex.indexer.store.index import Index
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 GENERIC_LABELS = ("Artwork", "Digital artwork", "Artwork from the public domain")
 """Default labels that name no artist."""
+AUTO = "auto"
+"""By name, or by works if the encoder has no text side."""
 VOTERS = 15
 """Default number of works that vote in classification by works."""
 
@@ -53,7 +56,7 @@ def classify_release(  # noqa: PLR0913
     collection: str | None = None,
     *,
     artists: Sequence[str] | None = None,
-    by: str = "name",
+    by: str = AUTO,
     labels: Sequence[str] = GENERIC_LABELS,
     templates: Sequence[str] = (DEFAULT_TEMPLATE,),
     k: int = VOTERS,
@@ -78,11 +81,12 @@ def classify_release(  # noqa: PLR0913
     artists : sequence of str, optional
         Classify only the pictures of these artists. All artists remain candidates.
     by : str
-        `name` (zero-shot from text) or `works` (by prototype, and by vote of the k nearest works).
+        `name` (zero-shot from text) or `works` (by prototype, and by vote of the k nearest works). `auto` is `name`, or
+        `works` if the encoder has no text side.
     labels : sequence of str
         Generic labels; used by name only.
     templates : sequence of str
-        Prompt templates with `{artist}`. Several templates are averaged.
+        Prompt templates with `{artist}`, used by name only. Several templates are averaged.
     k : int
         Number of works that vote.
     encoder : mapping, optional
@@ -113,22 +117,30 @@ def classify_release(  # noqa: PLR0913
     Raises
     ------
     ImindexError
-        If there is no such collection, there are no works, a template lacks `{artist}`, or the encoder cannot be
-        loaded.
+        If there is no such collection, there are no works, a template lacks `{artist}`, the encoder cannot be loaded,
+        or `by` is `name`, or labels or templates are passed, and the encoder has no text side.
     """
-    one_of(by, ("name", "works"), "by")
-    if by == "name" and (csls or whiten):
-        raise ImindexError(
-            "csls and whiten (--csls, --whiten) apply to works. Classify by='works' (--by works), or drop them."
-        )
-    planned = testing.csls_k if testing is not None and by == "works" else None
-    csls_k_used = csls_k if csls else planned
+    one_of(by, (AUTO, "name", "works"), "by")
     with opened(path) as index:
+        name, kind = release(index, collection, ("imitations", "works"))
+        if by != "works":
+            texts = texts or Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
+            # An index that records a tokenizer has a text side: its encoder need not be loaded yet.
+            has_text = bool(index.encoder.tokens_sha256) or texts.has_text
+            own_texts = tuple(labels) != GENERIC_LABELS or tuple(templates) != (DEFAULT_TEMPLATE,)
+            if not has_text and (by == "name" or own_texts):
+                raise no_text_side(index.encoder)
+            by = "name" if has_text else "works"
+        if by == "name" and (csls or whiten):
+            raise ImindexError(
+                "csls and whiten (--csls, --whiten) apply to works. Classify by='works' (--by works), or drop them."
+            )
+        planned = testing.csls_k if testing is not None and by == "works" else None
+        csls_k_used = csls_k if csls else planned
         if by == "name":
             index = as_stored(index)
         elif whiten or (testing is not None and testing.whiten):
             index = whitened(index)
-        name, kind = release(index, collection, ("imitations", "works"))
         chosen, n_repeated = distinct(pictures(index, kind, collections=[name]))
         names_known = None
         if kind == "imitations":
@@ -149,9 +161,7 @@ def classify_release(  # noqa: PLR0913
         both = chosen.followed_by(references)
         templates_top1: dict[str, float] = {}
         scored: list[tuple[str, Callable[[], Float64]]]
-        if by == "name":
-            if texts is None:
-                texts = Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
+        if by == "name" and texts is not None:
             by_template, mean_scores = scores_by_name(index, both, labels, templates, texts, candidates)
             scored = [(f"by name, {_quoted(templates)}", lambda: mean_scores)]
             if len(templates) > 1:

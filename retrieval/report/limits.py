@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.report.text import ADJUSTED, count, listed, report_wide
+from imindex.retrieval.report.together import combined_of, leading_results
 from imindex.retrieval.results import Limit, Report, ReportResult
 
 SHARED = (
@@ -48,6 +49,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_origins(report),
         *_encoders(report),
         *_adjusted(report),
+        *_choices(report),
         *_lost(report),
         *(_registration(report) if report.plan.digest else ()),
         *_prompts(report),
@@ -177,7 +179,7 @@ def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
 def _few_references(report: Report) -> Iterator[tuple[str, str]]:
     """State what could not be found because there are too few reference names."""
     said: dict[tuple[str, str], list[str]] = {}
-    for result in report.results:
+    for result in leading_results(report):
         summary = result.summary
         if summary.level is None or summary.adjust is None or not summary.family:
             continue
@@ -249,6 +251,20 @@ def _origins(report: Report) -> Iterator[tuple[str, str]]:
             f"{'is' if len(unknown) == 1 else 'are'} unknown. If a guess is wrong, an artist's name may differ from "
             f"its placebo names in origin alone, and the name test may call the artist too often.",
         )
+
+
+def _choices(report: Report) -> Iterator[tuple[str, str]]:
+    for encoder in report.encoders:
+        choice = encoder.chosen
+        if choice is None:
+            continue
+        faults = list(choice.differences)
+        if choice.imitations_present:
+            faults.insert(0, "An index held imitations when the encoders were compared.")
+        if not choice.recommended:
+            faults.append("The rule of the comparison recommended another encoder.")
+        if faults:
+            yield (f"The choice of {encoder.name} is not what its protocol says", " ".join(faults))
 
 
 def _encoders(report: Report) -> Iterator[tuple[str, str]]:
@@ -335,7 +351,25 @@ def _prompts(report: Report) -> Iterator[tuple[str, str]]:
 
 def _family(report: Report) -> Iterator[tuple[str, str]]:
     n = len(report.results)
-    if n > 1:
+    combined = combined_of(report)
+    if combined:
+        encoders = listed([encoder.name for encoder in report.encoders])
+        yield (
+            "One test for all encoders",
+            f"The findings rest on {encoders} in one test, which keeps its level whatever the encoders have in common. "
+            "The findings by one encoder alone are not corrected for the number of encoders, and picking the strongest "
+            "of them also picks chance. If one encoder reacts to a difference between invented and real names that is "
+            "not the artist's, such as their origin, then so does the test of all of them: see the check of the "
+            "invented names, which is made by each encoder.",
+        )
+        if len(combined) > 1:
+            yield (
+                "Findings are corrected for artists, not for releases",
+                "The p-values behind the findings are adjusted over the artists of one release. There are "
+                f"{len(combined)} releases here, and picking the strongest of them also picks chance. "
+                f"{report_wide(report)}".strip(),
+            )
+    elif n > 1:
         yield (
             "Findings are corrected for artists, not for releases or encoders",
             "The p-values behind the findings are adjusted over the artists of one release and one encoder. There are "

@@ -21,6 +21,7 @@ from imindex.retrieval.report.figures.per_artist import accuracies, accuracy, au
 from imindex.retrieval.report.figures.svg import escape, icon, shorten, shown
 from imindex.retrieval.report.style import fragment_style
 from imindex.retrieval.report.text import number, p_value, percent, signed, span
+from imindex.retrieval.report.together import also_alone, combined_of
 from imindex.retrieval.results import (
     Classification,
     Comparison,
@@ -215,7 +216,9 @@ def _matching(result: Matching) -> str:
 
 
 def _classification(result: Classification) -> str:
-    parts = [f"<h4>{escape(result.collection)}: is the artist named from the imitation?</h4>"]
+    by_works = result.by == "works"
+    asked = "are the artist's works nearest to it" if by_works else "is the artist named from the imitation"
+    parts = [f"<h4>{escape(result.collection)}: {escape(asked)}?</h4>"]
     for position, method in enumerate(result.methods):
         artists = sorted(method.artists, key=lambda row: (-(row.top1 or 0.0), row.artist))
         parts.append(
@@ -225,7 +228,8 @@ def _classification(result: Classification) -> str:
         if len(artists) <= LINES:
             identity = _identity(result, f"accuracy-{position}")
             chance, mean = method.macro_chance_top1, method.macro_top1
-            parts.append(_figures([accuracy(identity, accuracies(artists), chance=chance, mean=mean)]))
+            figure = accuracy(identity, accuracies(artists), chance=chance, mean=mean, by_works=by_works)
+            parts.append(_figures([figure]))
         rows = [
             [
                 row.artist,
@@ -236,7 +240,8 @@ def _classification(result: Classification) -> str:
             ]
             for row in artists
         ]
-        parts.append(_table(["artist", "pictures", "named", "interval", "most often taken for"], rows))
+        share = "given to the artist" if by_works else "named"
+        parts.append(_table(["artist", "pictures", share, "interval", "most often taken for"], rows))
     parts.append(f'<p class="soft">Encoder {escape(result.encoder)}</p>')
     return "".join(parts)
 
@@ -258,11 +263,26 @@ def _comparison(result: Comparison) -> str:
 def _report(result: Report) -> str:
     parts = [f"<h4>{escape(result.title)}</h4>"]
     parts += [f"<p>{escape(sentence)}</p>" for sentence in result.answer]
+    for combined in combined_of(result).values():
+        together = [
+            [row.artist, Markup(f"{icon(row.finding)}{escape(row.finding)}"), p_value(row.p_adjusted),
+             ", ".join(also_alone(row)) or "–"]
+            for row in combined.artists
+        ]  # fmt: skip
+        parts.append(f"<p>{escape(combined.release)}, by {len(combined.encoders)} encoders in one test:</p>")
+        parts.append(
+            _table(
+                ["artist", "finding", "adjusted p", "also by one alone"], together[:ROWS], total=len(together)
+            )
+        )
+    by_works = any(entry.by_works is not None for entry in result.results)
     rows = [
         [entry.release, entry.encoder, percent(entry.summary.accuracy), number(entry.summary.auc)]
+        + ([percent(entry.by_works.accuracy if entry.by_works else None)] if by_works else [])
         for entry in result.results
     ]
-    parts.append(_table(["release", "encoder", "artist named", "mean AUC"], rows))
+    header = ["release", "encoder", "artist named", "mean AUC"]
+    parts.append(_table([*header, *(["artist nearest by works"] if by_works else [])], rows))
     for position, first in enumerate({entry.release: entry for entry in reversed(result.results)}.values()):
         artists = in_order(first.artists)
         if len(artists) <= LINES:

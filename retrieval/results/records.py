@@ -224,6 +224,41 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
     decision: CopyDecision | None = None
 
 
+class EncoderChoice(Result, kw_only=True, frozen=True):
+    """How an encoder was chosen: by `imindex encoders compare`, on works alone.
+
+    Attributes
+    ----------
+    protocol : str
+        The file of the comparison, relative to the plan.
+    sha256 : str
+        Its SHA-256, as the plan records it; an audit refuses another file.
+    compared_on : str
+        When the encoders were compared.
+    n_encoders, n_works, n_artists : int
+        What was compared.
+    works_sha256 : str
+        Digest of the works that were compared.
+    imitations_present : bool
+        Whether an index held imitations then, so that nothing shows that the choice came before them.
+    recommended : bool
+        Whether the rule recommended this encoder, or did not tell it apart from the one that it recommended.
+    differences : tuple of str
+        What differs between the comparison and the audit: works, artists or the encoder. Empty if nothing does.
+    """
+
+    protocol: str
+    sha256: Digest
+    compared_on: Time
+    n_encoders: Count
+    n_works: Count
+    n_artists: Count
+    works_sha256: Sha256
+    imitations_present: bool
+    recommended: bool
+    differences: tuple[str, ...]
+
+
 class EncoderRecord(Result, omit_defaults=True, kw_only=True, frozen=True):
     """An encoder of an audit, and its index.
 
@@ -239,6 +274,8 @@ class EncoderRecord(Result, omit_defaults=True, kw_only=True, frozen=True):
         The index file, relative to the audit's folder.
     demonstration : bool
         Whether this is the demonstration encoder of imindex, which is not for evidence. Missing if it is not.
+    chosen : EncoderChoice or None
+        How it was chosen. Missing if the plan does not record it.
     """
 
     name: str
@@ -248,6 +285,7 @@ class EncoderRecord(Result, omit_defaults=True, kw_only=True, frozen=True):
     root_digest: Sha256
     index: str
     demonstration: bool = False
+    chosen: EncoderChoice | None = None
 
 
 class WorkRecord(Result, kw_only=True, frozen=True):

@@ -87,6 +87,7 @@ def test_every_command_prints_json_that_strict_readers_take(built: Path, tmp_pat
             seed,
         ],
         "build": [art, *of_index, "--device", "cpu", "--trust-encoder"],
+        "encoders": ["list", "--json"],
         "audit": ["run", tmp_path / "plan.toml", "--dry-run", "--json", "--device", "cpu"],
     }
     assert {*lines, *WITHOUT_JSON} == set(COMMANDS)

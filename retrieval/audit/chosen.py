@@ -1,0 +1,110 @@
+"""How the encoders of a plan were chosen: the protocol file that the plan records, checked against plan and index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.store.index import Index
+from imindex.indexer.system.input_files import read_input
+from imindex.retrieval.audit.plan import EncoderSpec, Plan
+from imindex.retrieval.protocol.compare import digests_of_works
+from imindex.retrieval.results import EncoderChoice, EncoderComparison, from_json
+
+PROTOCOL = "encoder protocol "
+"""Begins the keys of protocol files among the digests of the inputs."""
+LISTED = 3
+
+
+def protocol_digests(plan: Plan) -> dict[str, str]:
+    """Return the SHA-256 of each protocol file that the plan records, by a key that begins with `PROTOCOL`.
+
+    Raises
+    ------
+    ImindexError
+        A file does not exist, or is not the one by which the encoder was chosen.
+    """
+    return {
+        f"{PROTOCOL}{spec.chosen_by}": hashlib.sha256(_protocol(plan, spec)).hexdigest()
+        for spec in plan.encoders
+        if spec.chosen_by
+    }
+
+
+def _protocol(plan: Plan, spec: EncoderSpec) -> bytes:
+    path = plan.at(spec.chosen_by)
+    try:
+        data = read_input(path)
+    except OSError as error:
+        raise ImindexError(
+            f"{plan.path}: {spec.name} was chosen by {path}, which cannot be read ({error.strerror or error}). Restore "
+            "it, or remove chosen_by, chosen_sha256 and chosen_on from the encoder."
+        ) from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != spec.chosen_sha256:
+        raise ImindexError(
+            f"{plan.path}: {path} has changed since {spec.name} was chosen by it: its SHA-256 is {digest[:12]}, and "
+            f"the plan records {spec.chosen_sha256[:12] or 'none'}. Restore the file, or choose again with "
+            "`imindex encoders compare --choose`."
+        )
+    return data
+
+
+def choice_of(plan: Plan, spec: EncoderSpec, index: Index) -> EncoderChoice | None:
+    """Describe how an encoder of an audit was chosen; None if the plan does not record it.
+
+    Parameters
+    ----------
+    plan : Plan
+    spec : EncoderSpec
+    index : Index
+        The audit's index of this encoder.
+    """
+    if not spec.chosen_by:
+        return None
+    protocol = from_json(EncoderComparison, _protocol(plan, spec), str(plan.at(spec.chosen_by)))
+    rule = protocol.recommendation
+    return EncoderChoice(
+        protocol=spec.chosen_by,
+        sha256=spec.chosen_sha256,
+        compared_on=protocol.created,
+        n_encoders=len(protocol.encoders),
+        n_works=protocol.works.n_works,
+        n_artists=protocol.works.n_artists,
+        works_sha256=protocol.works.works_sha256,
+        imitations_present=protocol.imitations_present,
+        recommended=spec.name in (rule.highest, *rule.not_told_apart),
+        differences=tuple(_differences(protocol, spec, index)),
+    )
+
+
+def _differences(protocol: EncoderComparison, spec: EncoderSpec, index: Index) -> Iterator[str]:
+    """Say what differs between an audit and the comparison by which its encoder was chosen."""
+    compared = next((one for one in protocol.encoders if one.name == spec.name), None)
+    if compared is None:
+        yield f"The comparison has no encoder {spec.name}."
+    else:
+        info = index.encoder
+        if compared.weights_sha256 != info.weights_sha256:
+            yield "The weights of the encoder are not those that were compared."
+        elif (compared.precision, compared.color) != (info.precision, info.color):
+            yield (
+                f"The encoder was compared at {compared.precision} with colours {compared.color}, and is used at "
+                f"{info.precision} with colours {info.color}."
+            )
+    yield from _other_works(
+        {one.artist: one.works_sha256 for one in protocol.artists}, digests_of_works(index)
+    )
+
+
+def _other_works(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    changed = [name for name in now if name in then and then[name] != now[name]]
+    for names, what in (
+        (changed, "had other works when the encoders were compared"),
+        ([name for name in now if name not in then], "were not in the comparison"),
+        ([name for name in then if name not in now], "were in the comparison and are not in the audit"),
+    ):
+        if names:
+            more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+            yield f"{len(names):,} artists {what}: {', '.join(names[:LISTED])}{more}."

@@ -1,0 +1,197 @@
+"""A comparison of encoders -> one HTML page that needs nothing else, in the style of the report of an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imindex.indexer.system.atomic import make_folder, write_file
+from imindex.retrieval.report import text as report_text
+from imindex.retrieval.report.figures.encoders import encoder_figures
+from imindex.retrieval.report.figures.svg import shown
+from imindex.retrieval.report.style import TEMPLATES, page_style
+from imindex.retrieval.results import ComparedEncoder, EncoderComparison, Estimate
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table of figures: its name, what it means, and a cell for each encoder."""
+
+    title: str
+    meaning: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of the table of figures that belong together."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def write_encoders_page(result: EncoderComparison, file: Path) -> None:
+    """Write the page of a comparison; the file is replaced if it exists."""
+    make_folder(file.parent)
+    write_file(file, encoders_page(result).encode("utf-8", "backslashreplace"))
+
+
+def encoders_page(result: EncoderComparison) -> str:
+    """Return the page of a comparison of encoders. It has no scripts, and makes no request."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        shown=shown,
+        name=lambda text: Markup("<bdi>{}</bdi>").format(shown(text)),
+        svg=Markup,
+        count=report_text.count,
+        when=lambda text: str(text).replace("T", " ").replace("+00:00", " UTC"),
+    )
+    encoders = sorted(result.encoders, key=lambda one: one.figures.map.value or 0.0, reverse=True)
+    return environment.get_template("encoders.html").render(
+        result=result,
+        encoders=encoders,
+        style=Markup(page_style()),
+        figures=encoder_figures(result),
+        groups=_groups(encoders, result),
+        demonstration=[one.name for one in encoders if one.demonstration],
+        with_imitations=[one.name for one in encoders if one.imitations_present],
+        artists=_artists(result, encoders),
+    )
+
+
+@dataclass(frozen=True)
+class ArtistRow:
+    """An artist, and for each encoder whether it is told, its average precision, and the nearest other artist."""
+
+    artist: str
+    n_works: int
+    cells: tuple[tuple[bool, str, str], ...]
+
+
+def _artists(result: EncoderComparison, encoders: Sequence[ComparedEncoder]) -> list[ArtistRow]:
+    rows = []
+    for one in result.artists:
+        by_name = {row.encoder: row for row in one.encoders}
+        cells = []
+        for encoder in encoders:
+            row = by_name[encoder.name]
+            precision = "-" if row.average_precision is None else f"{row.average_precision:.2f}"
+            cells.append((row.told, precision, row.nearest))
+        rows.append(ArtistRow(one.artist, one.n_works, tuple(cells)))
+    return rows
+
+
+def _groups(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> list[Group]:
+    def row(title: str, meaning: str, field: str, kind: str = "number", digits: int = 2) -> Row:
+        cells = tuple(_cell(getattr(one.figures, field), kind, digits) for one in encoders)
+        return Row(title, meaning, cells)
+
+    speeds = tuple(
+        "-"
+        if one.speed is None or one.speed.pictures_per_second is None
+        else f"{one.speed.pictures_per_second:.1f} per second on {one.speed.device}"
+        for one in encoders
+    )
+    seconds = tuple(
+        "-"
+        if one.speed is None or one.speed.processor_seconds is None
+        else f"{one.speed.processor_seconds:.3f} s"
+        for one in encoders
+    )
+    level = f"{100 * result.confidence_level:g} %"
+    return [
+        Group(
+            "Retrieval of held-out works",
+            (
+                row("mAP", "mean average precision; the rule decides by it", "map", digits=3),
+                row(f"mAP@{result.k}", f"the same among the {result.k} nearest", "map_at_k", digits=3),
+                row("recall@1", "the nearest other work is by the same artist", "recall_at_1", "percent"),
+            ),
+        ),
+        Group(
+            "Verification of pairs",
+            (
+                row("AUC", "a pair by one artist is more similar than a pair by two", "auc", digits=3),
+                row(
+                    "equal error rate",
+                    "both errors at the threshold where they are equal",
+                    "equal_error_rate",
+                    "percent",
+                ),
+                row(
+                    "false alarms",
+                    "at a threshold learned for 5 % on other artists",
+                    "false_positive_rate",
+                    "percent",
+                ),
+                row("misses", "at the same threshold", "false_negative_rate", "percent"),
+            ),
+        ),
+        Group(
+            "Artists",
+            (row("artists told", "nearer to themselves than to any other artist", "told", "percent"),),
+        ),
+        Group(
+            "Hubness and anisotropy",
+            (
+                row(
+                    "skewness", f"of how often a work is among the {result.k} nearest; 0: no hubs", "skewness"
+                ),
+                row("Robin Hood index", "share of places that hubs have too many", "robin_hood", "percent"),
+                row("anti-hubs", "works that are nobody's neighbour", "anti_hubs", "percent"),
+                row("mean cosine", "of works by two artists; 0: all directions are used", "mean_cosine"),
+                row("effective rank", "directions in use, on these works", "effective_rank", digits=0),
+            ),
+        ),
+        Group(
+            "Prediction of the artist",
+            (
+                row(
+                    "calibration error",
+                    "distance of confidence from accuracy",
+                    "calibration_error",
+                    "percent",
+                ),
+                Row(
+                    "of a calibrated one",
+                    "what chance alone gives with this many works",
+                    tuple(f"{100 * one.calibration_error_if_calibrated:.1f} %" for one in encoders),
+                ),
+                row(f"coverage of {level} sets", "the set has the artist", "coverage", "percent"),
+                row(f"artists in a {level} set", "fewer is sharper", "set_size", digits=1),
+            ),
+        ),
+        Group(
+            "Cost",
+            (
+                Row("pictures", "encoded, files read and decoded", speeds),
+                Row("processor time", "for each picture", seconds),
+                Row(
+                    "vector",
+                    "dimensions and bytes",
+                    tuple(f"{one.dim:,} ({one.bytes_per_vector:,} bytes)" for one in encoders),
+                ),
+            ),
+        ),
+    ]
+
+
+def _cell(estimate: Estimate, kind: str, digits: int) -> str:
+    value, low, high = estimate.value, estimate.low, estimate.high
+    if value is None:
+        return "-"
+    if kind == "percent":
+        ends = "" if low is None or high is None else f" ({100 * low:.0f} to {100 * high:.0f})"
+        return f"{100 * value:.1f} %{ends}"
+    ends = "" if low is None or high is None else f" ({low:.{min(digits, 2)}f} to {high:.{min(digits, 2)}f})"
+    return f"{value:.{digits}f}{ends}"
