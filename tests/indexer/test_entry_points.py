@@ -220,6 +220,7 @@ def test_packages_in_the_current_folder_are_not_read(
 COLOUR = "imindex_mean_colour"
 CLASHES = [
     ("open_clip", r"is defined by imindex itself and other-colours 1\.0, so the name is ambiguous\. Uninstall other-c"),
+    ("timm", "timm is defined by imindex itself and other-colours"),
     ("demo", "demo is defined by imindex itself and other-colours"),
     ("local-dir", "local-dir is defined by imindex itself and other-colours"),
     ("convnext_base", r"convnext_base is defined by imindex itself \(a model of open_clip\) and other-colours"),
