@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from imindex.retrieval.audit.on_cluster import (
     pipelines_of,
 )
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
+from imindex.retrieval.evidence.label_lengths import check_label_lengths
 from imindex.retrieval.results import BlockedPicture
 
 if TYPE_CHECKING:
@@ -183,10 +184,13 @@ class Encoders:
     Parameters
     ----------
     run : Run
+    names : sequence of str
+        The artists that a new index is going to name: an encoder that does not read them whole is refused.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, names: Sequence[str] = ()):
         self._run = run
+        self._names = list(dict.fromkeys(names))
         self._loaded: dict[str, Encoder] = {}
 
     def check(self, spec: EncoderSpec) -> None:
@@ -203,8 +207,7 @@ class Encoders:
         where = encoder_arguments(run.plan, spec)
         where["precision"] = encoding_precision(run, where["precision"])
         encoder = load(**where, device=encoding_device(run), batch_size=encoding_batch(run))
-        if taken := preprocess_note(encoder.info):
-            run.show.note(taken)
+        self._check_new(encoder)
         if encoder.device.type == "cpu":
             self._loaded[spec.name] = encoder
 
@@ -233,9 +236,18 @@ class Encoders:
         named = encoder_arguments(run.plan, spec)
         named["precision"] = encoding_precision(run, named["precision"])
         lazy = encoder_for(path, **named, device=encoding_device(run), batch_size=encoding_batch(run))
-        if taken := preprocess_note(lazy.info):
-            run.show.note(taken)
+        self._check_new(lazy.get())
         return lazy
+
+    def _check_new(self, encoder: Encoder) -> None:
+        """Say what a new encoder took from elsewhere and how many texts it cuts; refuse it if it cuts names."""
+        run = self._run
+        if taken := preprocess_note(encoder.info):
+            run.show.note(taken)
+        if encoder.has_text:
+            labels, templates = run.plan.tests.labels, run.plan.label_templates
+            if cut := check_label_lengths(encoder, self._names, labels, templates):
+                run.show.note(cut.sentence(encoder.info.name()))
 
     def _default_size(self) -> int:
         from imindex.indexer.encoders.precision import default_batch_size
