@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Backend
 
 BACKENDS = {
+    "open_clip": "imindex.indexer.encoders.open_clip",
     "csd": "imindex.indexer.encoders.csd",
     "megastyle": "imindex.indexer.encoders.megastyle",
-    "open_clip": "imindex.indexer.encoders.open_clip",
     "sscd": "imindex.indexer.encoders.sscd",
     "timm": "imindex.indexer.encoders.timm",
     "transformers": "imindex.indexer.encoders.transformers",
