@@ -37,7 +37,7 @@ from imindex.indexer.terminal.output import (
     text_table,
 )
 from imindex.indexer.terminal.table import Column
-from imindex.retrieval.cli._adjust import ADJUST, adjust_options, adjusted
+from imindex.retrieval.cli._adjust import ADJUST, adjust_options
 from imindex.retrieval.cli._evidence import (
     ACCURACY,
     accuracy_options,
@@ -50,6 +50,7 @@ from imindex.retrieval.results import (
     Classification,
     ClassificationMethod,
     ClassifiedArtist,
+    adjusted,
 )
 
 CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"

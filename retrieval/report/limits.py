@@ -50,6 +50,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_encoders(report),
         *_cut_texts(report),
         *_choices(report),
+        *_adjusted(report),
         *_lost(report),
         *(_registration(report) if report.plan.digest else ()),
         *_prompts(report),
@@ -273,6 +274,17 @@ def _encoders(report: Report) -> Iterator[tuple[str, str]]:
             "One encoder",
             f"All figures rest on one encoder, {report.encoders[0].name}: “near” means near to this encoder. Another "
             f"one may disagree. With several encoders in the plan, the report shows how far they agree.",
+        )
+
+
+def _adjusted(report: Report) -> Iterator[tuple[str, str]]:
+    how = list(dict.fromkeys(result.adjusted for result in report.results if result.adjusted))
+    if how:
+        yield (
+            "Similarities are adjusted",
+            f"Similarities are not plain cosines: they are {listed(how)}. What adjusts them was learnt on works only, "
+            "before any imitation was compared, so that the tests keep their level. Figures with and without it cannot "
+            "be compared with each other.",
         )
 
 

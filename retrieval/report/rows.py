@@ -27,6 +27,7 @@ from imindex.retrieval.results import (
     Summary,
     WorksArtist,
     WorksClassification,
+    adjusted,
 )
 from imindex.stats.multiple import adjust as adjusted_p
 
@@ -71,6 +72,7 @@ def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bo
         by_works=_by_works(result.by_works, artists, evidence.adjust if evidence else "holm")
         if result.by_works and not named
         else None,
+        adjusted=adjusted(result.matching.csls_k, result.matching.whitened),
     )
 
 

@@ -175,6 +175,7 @@ from imindex.retrieval.results.tables import (
 from imindex.retrieval.results.testing import (
     HowTested,
     WhitenedBy,
+    adjusted,
 )
 
 __all__ = [
@@ -299,6 +300,7 @@ __all__ = [
     "WorkRecord",
     "WorksArtist",
     "WorksClassification",
+    "adjusted",
     "draw_with",
     "fields_of",
     "from_dict",

@@ -435,6 +435,8 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     by_works : WorksClassification or None
         Present if the encoder has no text side. All figures by name are then null, and no picture counts as classified
         in `summary`.
+    adjusted : str
+        How similarities were adjusted for hubs and anisotropy, as part of a sentence; absent if they were not.
     """
 
     release: str
@@ -451,6 +453,7 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     as_paper: AsPaper | None = None
     cut_texts: CutTexts | None = None
     by_works: WorksClassification | None = None
+    adjusted: str = ""
 
 
 class AgreementArtist(Result, kw_only=True, frozen=True):
