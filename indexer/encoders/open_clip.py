@@ -230,7 +230,7 @@ def registered_name(model: str) -> str:
     model = model.removeprefix("open_clip:")
     known = open_clip.list_models()
     name = open_clip_spelling(model)
-    return name if name in known and model not in known else model
+    return name if options_apart(name)[0] in known and model not in known else model
 
 
 def compared_config(config: Mapping[str, Any]) -> dict[str, object]:
