@@ -259,6 +259,26 @@ def test_few_prompts_and_no_placebo_names(tmp_path: Path, tiny_model: str) -> No
     assert all(row["prompts_held_fixed"] and row["p_name"] is None for row in rows)
 
 
+def test_hub_terms_and_whitened_vectors(tmp_path: Path, tiny_model: str) -> None:
+    """Ranks and prototypes by CSLS, on vectors that are whitened for all but the names."""
+    draw_works(tmp_path, dict.fromkeys(("Ada", "Bo", "Cy", "Fay"), 6))
+
+    def prompt(name: str, k: int) -> tuple[str, int]:
+        return f"prompt {k // 2} by {name}", k
+
+    names = ["Ada", "Bo", "Cy", *PLACEBOS[:9]]
+    write(tmp_path, "r", draw_release(tmp_path, "r", {"Ada": "Ada", "Bo": "Cy"}, prompt, names, 40_000))
+    model = Path(tiny_model.removeprefix("local-dir:"))
+    done = audited(tmp_path, {"tiny": model}, {"r": PLACEBOS[:9]}, ["Ada", "Bo", "Cy"],
+                   tests='level = 0.4\nadjust = "bh"\ncsls = 3\nwhiten = true')  # fmt: skip
+    problems = done.problems(done.report, "results", "table")
+    assert problems == [], "\n".join(problems)
+    (result,) = done.report["results"]
+    assert result["adjusted"] == "adjusted for hubs (CSLS, k = 3) and whitened by 24 works of 4 artists"
+    assert result["artists"][0]["finding"] == "imitated"
+    assert "Similarities are adjusted" in json.dumps(done.report["limits"])
+
+
 # Alterations must be detected
 
 

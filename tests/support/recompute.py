@@ -20,6 +20,7 @@ from tests.support.recompute_copies import near_copies
 from tests.support.recompute_draws import Check
 from tests.support.recompute_matching import Gaps, matching
 from tests.support.recompute_naming import classification
+from tests.support.recompute_whitening import whitened
 from tests.support.recompute_world import METHODS, Export, Row, Seen, read_export
 
 
@@ -44,6 +45,8 @@ def check(
     done, plan = Check(), report["plan"]
     done.same("plan.artists", plan["artists"], list(tested))
     read = {name: read_export(folder) for name, folder in exports.items()}
+    if plan["tests"].get("whiten"):
+        read = {name: whitened(export) for name, export in read.items()}
     gaps = {name: Gaps(export) for name, export in read.items()}
     parts: dict[str, list[ByEncoder]] = {}
     for result in report["results"]:
@@ -87,8 +90,9 @@ def galleries(here: Check, seen: Seen, rows: Mapping[str, Row]) -> None:
             f"{name}.rank_histogram", row["rank_histogram"], np.bincount(bins.ravel(), minlength=20).tolist()
         )
         best = np.where(own, table, -np.inf).argmax(axis=1)
-        cosine = table[np.arange(len(mine)), best]
-        rank = (table[:, ~own] >= cosine[:, None]).sum(axis=1) + 1
+        lines = np.arange(len(mine))
+        cosine = seen.cosines[mine][lines, best]
+        rank = (table[:, ~own] >= table[lines, best][:, None]).sum(axis=1) + 1
         order = sorted(range(len(mine)), key=lambda w: (rank[w], -cosine[w], w))
         some = min(6, len(order))
         chosen = [order[round(k * (len(order) - 1) / max(1, some - 1))] for k in range(some)]

@@ -339,7 +339,7 @@ def _control(seen: Seen, artist: str) -> float | None:
         return None
     own = seen.work_artist == artist
     asked = seen.export.vectors[seen.works[own]] @ seen.export.vectors[rows].T
-    among = seen.similarity[own][:, None, :]
+    among = seen.cosines[own][:, None, :]
     return float(
         ((among < asked[:, :, None]).mean(axis=2) + (among == asked[:, :, None]).mean(axis=2) / 2).mean()
     )

@@ -17,6 +17,7 @@ from tests.support.recompute_draws import (
     mean_of_artists,
     share_ends,
 )
+from tests.support.recompute_whitening import half_terms
 from tests.support.recompute_world import METHODS, Array, Row, Seen, prompt_clusters, text_vectors
 
 NAMED_SUMMARY = (
@@ -42,6 +43,7 @@ def label_scores(
         return works_scores(seen, names_asked)
     made = seen.made[np.isin(seen.asked, list(names_asked))]
     export, generic = seen.export, list(seen.plan["labels"])
+    stored = export.vectors if export.stored is None else export.stored
     asked, names = export.columns["artist"][made], export.names
     texts = [template.replace("{artist}", name) for template in seen.templates for name in names]
     vectors = text_vectors(seen.model, (*texts, *generic))
@@ -55,7 +57,7 @@ def label_scores(
     candidate += [True] * len(generic)
 
     def scored(by_name: Array) -> Array:
-        table = export.vectors[made] @ np.concatenate([by_name, vectors[len(texts) :]]).T
+        table = stored[made] @ np.concatenate([by_name, vectors[len(texts) :]]).T
         return np.where(candidate, table, -np.inf)
 
     alone = {template: scored(part) for template, part in zip(seen.templates, parts, strict=True)}
@@ -198,6 +200,9 @@ def works_scores(
             some[0] if len(some) == 1 else (mean / np.linalg.norm(mean)).astype(np.float16).astype(np.float64)
         )
         scores[:, export.names.index(name)] = export.vectors[made] @ mean
+        if seen.csls_k:
+            others = export.vectors[known[maker != name]]
+            scores[:, export.names.index(name)] -= half_terms(mean[None], others, seen.csls_k)
     return scores, export.columns["artist"][made], export.names, {}
 
 

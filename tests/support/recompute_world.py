@@ -30,12 +30,13 @@ SIGNIFICANT = (
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """The files of `imindex export`, with one row per picture."""
+    """The files of `imindex export`, with one row per picture; `stored` are the vectors before whitening, if any."""
 
     folder: Path
     vectors: Array
     names: list[str]
     columns: dict[str, Array]
+    stored: Array | None = None
 
     def where(self, *kinds: str, collection: str | None = None) -> Array:
         chosen = np.isin(self.columns["kind"], kinds)
@@ -80,15 +81,22 @@ class Seen:
     plan: Mapping[str, Any]
     templates: Sequence[str]
 
+    @property
+    def csls_k(self) -> int:
+        """Number of neighbours in CSLS; 0 if pictures are ranked by cosine."""
+        return int(self.plan["tests"].get("csls_k", 0))
+
     def __post_init__(self) -> None:
         columns = self.export.columns
         works, made = self.export.where("works"), self.export.where("imitations", collection=self.release)
         every = len(works) + len(made)
         works, made = (self._once(rows) for rows in (works, made))
         object.__setattr__(self, "repeated", every - len(works) - len(made))
-        similarity = self.export.vectors[works] @ self.export.vectors[made].T
+        cosines = similarity = self.export.vectors[works] @ self.export.vectors[made].T
+        if self.csls_k:
+            similarity = cosines - np.sort(cosines, axis=0)[::-1][: self.csls_k].mean(axis=0) / 2
         found = {
-            "works": works, "made": made, "similarity": similarity,
+            "works": works, "made": made, "similarity": similarity, "cosines": cosines,
             "work_artist": columns["artist"][works], "asked": columns["artist"][made],
             "twice": np.rint(2 * stats.rankdata(similarity, axis=1)).astype(np.int64),
         }  # fmt: skip
