@@ -177,7 +177,10 @@ def figures(
         "effective_rank": Contributions.from_influence(
             space.effective_rank, space.rank_influence, is_share=False
         ),
-        "set_size": Contributions(float(sizes.mean()), sizes, is_share=False),
+        # An artist adds to the size of sets by its works, and as a candidate in the sets of all works.
+        "set_size": Contributions.from_influence(
+            float(sizes.mean()), sizes + n * found.entered, is_share=False
+        ),
     }
     relevant = n_works - 1
     chance = {

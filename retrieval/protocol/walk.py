@@ -50,6 +50,8 @@ class Walked:
         Whether the conformal set of each work has its artist.
     set_size : ndarray, shape (W,), int64
         Number of artists in the conformal set of each work.
+    entered : ndarray, shape (A,), float64
+        Share of works, each artist weighing the same, whose conformal set has each artist.
     """
 
     average_precision: Float64
@@ -66,6 +68,7 @@ class Walked:
     score: npt.NDArray[np.float32]
     covered: npt.NDArray[np.bool_]
     set_size: Int64
+    entered: Float64
 
 
 def walk(
@@ -125,6 +128,7 @@ class _Walk:
         self.score = np.empty((n, n_artists), np.float32)
         self.covered = np.empty(n, np.bool_)
         self.set_size = np.empty(n, np.int64)
+        self.entered = np.zeros(n_artists)
         self._find_range()
         self.sum_before, self.last = np.empty((2, n))
         self.own_score = np.empty(n)
@@ -234,13 +238,16 @@ class _Walk:
                 tie = _TIE * np.maximum(1.0, np.abs(score))[..., None]
                 no_better = 1 + (fits <= score[..., None] + tie).sum(axis=2)
                 inside = no_better > allowed * (n + 1) * (1 + _TIE)
-                size += (inside & (artists[group] != artist)).sum(axis=1)
+                inside &= artists[group] != artist
+                size += inside.sum(axis=1)
+                self.entered[artists[group]] += inside.sum(axis=0) / self.n_works[artist]
         rows = self._rows(artist)
         own, mine = self.own_score[here], self.own_score[rows]
         self.score[here, artist] = own
         no_better = (mine <= own[:, None] + _TIE * np.maximum(1.0, np.abs(own))[:, None]).sum(axis=1)
         covered = no_better > allowed * len(mine) * (1 + _TIE)
         self.covered[here] = covered
+        self.entered[artist] += covered.sum() / self.n_works[artist]
         self.set_size[here] = size + covered
 
     def finish(self) -> Walked:
@@ -259,6 +266,7 @@ class _Walk:
             score=self.score,
             covered=self.covered,
             set_size=self.set_size,
+            entered=self.entered / len(self.n_works),
         )
 
 

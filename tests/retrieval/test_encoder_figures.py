@@ -125,6 +125,7 @@ def test_conformal_sets_are_those_of_each_work_against_all_others(
     works: np.ndarray, table: np.ndarray, level: float
 ) -> None:
     found = walk(works, SIZES, HALF, k=4, confidence_level=level)
+    entered = np.zeros(len(SIZES))
     for query in range(len(table)):
         rest = np.arange(len(table)) != query
         expected = conformal_attribution(
@@ -133,6 +134,8 @@ def test_conformal_sets_are_those_of_each_work_against_all_others(
         )  # fmt: skip
         assert bool(found.covered[query]) == (whose[query] in expected.prediction_set), query
         assert found.set_size[query] == len(expected.prediction_set), query
+        entered[expected.prediction_set] += 1 / SIZES[whose[query]] / len(SIZES)
+    assert found.entered == pytest.approx(entered)
 
 
 def test_every_figure_is_there_and_its_contributions_have_it_as_their_mean(works: np.ndarray) -> None:
