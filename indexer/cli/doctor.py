@@ -33,8 +33,21 @@ if TYPE_CHECKING:
 @click.command(short_help="Check this machine, its GPUs and an index; suggest fixes.")
 @index_option
 @click.option("--model", help="The encoder to check; for an index, the current location of its encoder.")
+@click.option("--encoder", metavar="MODEL", help="Check this encoder only: what it is, and what it computes.")
 @click.option("--pretrained", help="The encoder's pretrained tag or weights file.")
 @preprocess_option
+@click.option(
+    "--expect",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --encoder: a published vector to compare with (docs/published-vectors.md).",
+)
+@click.option(
+    "--write-expect",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="With --encoder: write the vector of the built-in picture for others.",
+)
 @trust_option
 @device_option
 @json_option
@@ -53,13 +66,16 @@ def doctor(
     Prints one line per check: packages, FAISS, device, memory, disk and file system, the index, and its encoder
     (without an index, the encoder given by --model, or the demo encoder). The encoder checks cover its vectors,
     their independence of the batch size, and its speed relative to the bare forward pass. On CUDA, the vectors and
-    neighbours of each GPU are compared with those of the CPU. The exit code is 3 if any check finds a fault.
+    neighbours of each GPU are compared with those of the CPU. With --encoder, only that encoder is checked: identity,
+    preprocessing and where it is from, and its vectors, with --expect against a published one. The exit code is 3 if
+    any check finds a fault.
 
     \b
     imindex doctor
     imindex doctor -i audit.h5 --device cuda:0,cuda:1
     imindex doctor --model demo-style
     imindex doctor --model ViT-L-14 --pretrained openai --json
+    imindex doctor --encoder ViT-L-14 --pretrained weights.pt --expect vector.json
     """
     require_folders(options["roots"])
     if isinstance(index, Url):
@@ -67,8 +83,13 @@ def doctor(
             f"doctor checks an index on this machine. Name a copy of {index}, or run `imindex verify -i {index}`."
         )
     index_given = ctx.get_parameter_source("index") is not ParameterSource.DEFAULT
+    encoder, expect, write_to = (options[name] for name in ("encoder", "expect", "write_expect"))
+    if encoder is None and (expect or write_to):
+        raise click.UsageError("--expect and --write-expect are for one encoder: name it with --encoder.")
+    if encoder is not None and (index_given or options["model"] is not None):
+        raise click.UsageError("--encoder checks one encoder only. Drop -i and --model.")
     checks = []
-    for check in _examine(index, index_given, options):
+    for check in _examine(index, index_given, options) if encoder is None else _examine_named(options):
         checks.append(check)
         if not as_json:
             echo(f"{check.status:<8}{check.name}: {check.said} {check.remedy}".rstrip(), hanging=8)
@@ -81,6 +102,20 @@ def doctor(
             f"{count(by_status['fault'], 'fault')}."
         )
     ctx.exit(REFUSED if by_status["fault"] else DONE)
+
+
+def _examine_named(options: Mapping[str, Any]) -> Iterator[Check]:
+    from imindex.indexer.doctor.encoder import examine_encoder
+    from imindex.indexer.doctor.published_vector import read_expected
+
+    yield from examine_encoder(
+        None,
+        model=options["encoder"],
+        **{name: options[name] for name in ("pretrained", "preprocess_from", "device")},
+        alone=True,
+        expected=read_expected(options["expect"]) if options["expect"] else None,
+        write_to=options["write_expect"],
+    )
 
 
 def _examine(path: Path, index_given: bool, options: Mapping[str, Any]) -> Iterator[Check]:

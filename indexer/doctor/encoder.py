@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,19 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import decode
 from imindex.indexer.demo import artists
 from imindex.indexer.doctor.index import search
 from imindex.indexer.doctor.machine import FAULT, OK, WARNING, Check, tried
+from imindex.indexer.doctor.published_vector import Expected, compare, write_expected
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load, load_as
 from imindex.indexer.encoders.multi_device import MultiDeviceEncoder
-from imindex.indexer.encoders.registry import DEMO_MODEL
+from imindex.indexer.encoders.registry import DEMO_MODEL, name_of
+from imindex.indexer.encoders.tokens import tokens_of
 from imindex.indexer.encoders.torch_encoder import TorchEncoder
 from imindex.indexer.integrity.verify import UNIT
 from imindex.indexer.integrity.verify_pictures import cosines
@@ -61,7 +65,7 @@ class Sample:
     rows: list[int]
 
 
-def examine_encoder(
+def examine_encoder(  # noqa: PLR0913
     info: EncoderInfo | None,
     *,
     model: str | None = None,
@@ -70,6 +74,9 @@ def examine_encoder(
     device: str = "auto",
     trust: bool = False,
     index: Any = None,
+    alone: bool = False,
+    expected: Expected | None = None,
+    write_to: Path | None = None,
 ) -> Iterator[Check]:
     """Load an encoder and check it.
 
@@ -83,6 +90,17 @@ def examine_encoder(
         Load whatever the index names, see `imindex.indexer.encoders.load.load_as`.
     index : Index, optional
         Its pictures are used if they still exist, and their stored vectors are compared.
+    alone : bool
+        Say what the encoder is: identity, preprocessing and where it is from, and texts.
+    expected : Expected, optional
+        A published vector to compare with.
+    write_to : Path, optional
+        A file to write the vector of the probe to.
+
+    Raises
+    ------
+    ImindexError
+        With `alone`, the encoder cannot be loaded; or the picture of a published vector cannot be read.
     """
     started = time.perf_counter()
     try:
@@ -98,6 +116,8 @@ def examine_encoder(
         else:
             loaded = load(model or DEMO_MODEL, pretrained, preprocess_from=preprocess_from, device=device)
     except ImindexError as error:
+        if alone:
+            raise
         yield Check("encoder", FAULT, str(error))
         return
     seconds = time.perf_counter() - started
@@ -105,6 +125,8 @@ def examine_encoder(
         f"{loaded.info.name()} loads in {seconds:.1f} s: {loaded.dim} dimensions, on {_devices(loaded)}."
     )
     yield Check("encoder", OK, message, figures={"load-s": seconds, "dim": loaded.dim})
+    if alone:
+        yield from describe(loaded)
     sample = pictures(index)
     pixels = torch.stack([decode(data, loaded.preprocess).pixels for data in sample.data])
     yield tried("vectors", lambda: vectors_are_unit(loaded, pixels))
@@ -112,8 +134,36 @@ def examine_encoder(
     if index is not None:
         yield tried("stored vectors", lambda: as_stored(loaded, pixels, sample, index))
     yield tried("throughput", lambda: throughput(loaded, pixels, sample.data))
+    if expected is not None:
+        yield compare(loaded, expected)
+    if write_to is not None:
+        yield write_expected(loaded, write_to)
     if loaded.device.type == "cuda":
         yield from examine_gpus(loaded, pixels, None if index is None else index.vectors)
+
+
+def describe(loaded: Encoder) -> Iterator[Check]:
+    """Say what an encoder is: what its vectors depend on, how pictures are prepared and who says so, and its texts."""
+    info = loaded.info
+    config = json_digest(info.config)
+    message = (
+        f"Back end {name_of(info)}, weights SHA-256 {info.weights_sha256}, configuration {config[:12]}, {info.dim} "
+        f"dimensions, {info.precision}."
+    )
+    yield Check("identity", OK, message, figures={"identity": info.identity()})
+    preprocess = info.preprocess
+    listed = ", ".join(
+        f"{key} {'/'.join(f'{v:.4g}' for v in value) if isinstance(value, (list, tuple)) else value}"
+        for key, value in preprocess.items()
+    )
+    source = (
+        f"From {info.preprocess_from}." if info.preprocess_from else "As the weights or their name state it."
+    )
+    yield Check("preprocessing", OK, f"{listed}. {source}", figures={"preprocess": dict(preprocess)})
+    tokens = tokens_of(loaded, [""]) if loaded.has_text else None
+    limit = f"texts of up to {tokens.limit} tokens" if tokens else "texts"
+    reads = f"Pictures and {limit}." if loaded.has_text else "Pictures only: there is no text side."
+    yield Check("reads", OK, reads, figures={"tokens": tokens.limit if tokens else None})
 
 
 def examine_gpus(loaded: Encoder, pixels: torch.Tensor, stored: Vectors | None) -> Iterator[Check]:

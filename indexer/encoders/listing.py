@@ -13,6 +13,10 @@ from imindex.indexer.system.input_files import read_text
 TAKES = {
     "open_clip": "demo, ViT-B-32 and every name of open_clip with a tag or file in --pretrained; local-dir:FOLDER; "
     "hf-hub:ORG/REPO; a JSON configuration",
+    "timm": "timm:NAME (such as timm:vit_small_patch14_dinov2.lvd142m), timm:NAME with a file in --pretrained, "
+    "timm:FOLDER; demo-style",
+    "transformers": "transformers:FOLDER or transformers:ORG/REPO (safetensors)",
+    "sscd": "sscd with the authors' file in --pretrained",
 }
 """What `--model` takes, for back ends whose models are not simply `NAME:MODEL`."""
 

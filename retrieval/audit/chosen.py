@@ -101,10 +101,10 @@ def _differences(protocol: EncoderComparison, spec: EncoderSpec, index: Index) -
 def _other_works(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
     changed = [name for name in now if name in then and then[name] != now[name]]
     for names, what in (
-        (changed, "had other works when the encoders were compared"),
-        ([name for name in now if name not in then], "were not in the comparison"),
-        ([name for name in then if name not in now], "were in the comparison and are not in the audit"),
+        (changed, "Artists with other works than those compared"),
+        ([name for name in now if name not in then], "Artists of the audit that were not compared"),
+        ([name for name in then if name not in now], "Artists compared that are not in the audit"),
     ):
         if names:
             more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-            yield f"{len(names):,} artists {what}: {', '.join(names[:LISTED])}{more}."
+            yield f"{what}: {', '.join(names[:LISTED])}{more}."

@@ -44,6 +44,10 @@ nameless = {per_artist}
 name = "demo"
 model = "demo"
 
+[[encoders]]
+name = "demo-style"
+model = "demo-style"
+
 [tests]
 adjust = "bh"
 

@@ -199,6 +199,8 @@ def _classification_note(results: Classification, method: ClassificationMethod) 
         notes.append(how)
     if method.n_generic:
         notes.append(f"{percent(method.generic_share)} nearest to a generic label")
+    if results.cut_texts:
+        notes.append(results.cut_texts.sentence("the encoder").rstrip("."))
     if method.n_unscored:
         notes.append(
             f"{method.n_unscored} pictures whose artist has no other works to compare with count as wrong"

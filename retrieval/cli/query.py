@@ -160,6 +160,12 @@ def query(
             f"{count(len(copied), 'neighbour')} {verb} in the index more than once under the same artist. They are "
             "listed and counted once."
         )
+    for answer in result.queries:
+        if answer.tokens:
+            say(
+                f"{answer.query} has {answer.tokens} tokens, and the encoder reads {answer.tokens_read} of them: what "
+                "follows is not searched for."
+            )
     if as_json:
         print_json(result.to_dict())
     else:

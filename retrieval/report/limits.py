@@ -48,8 +48,9 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_references(report),
         *_origins(report),
         *_encoders(report),
-        *_adjusted(report),
+        *_cut_texts(report),
         *_choices(report),
+        *_adjusted(report),
         *_lost(report),
         *(_registration(report) if report.plan.digest else ()),
         *_prompts(report),
@@ -347,6 +348,15 @@ def _prompts(report: Report) -> Iterator[tuple[str, str]]:
             f"Intervals apply to prompts and seeds like these; with few prompts, to these prompts only. Other "
             f"prompts may lead to more imitation, or less.",
         )
+
+
+def _cut_texts(report: Report) -> Iterator[tuple[str, str]]:
+    for result in report.results:
+        if cut := result.cut_texts:
+            yield (
+                f"Texts too long for {result.encoder}",
+                f"{result.release}: {cut.sentence(f'the encoder {result.encoder}')} The longest is “{cut.example}”.",
+            )
 
 
 def _family(report: Report) -> Iterator[tuple[str, str]]:

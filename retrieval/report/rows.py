@@ -68,6 +68,7 @@ def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bo
         notes=evidence.notes if evidence else (),
         error_rates=evidence.error_rates if evidence else None,
         as_paper=as_paper(rows, result, evidence.level if evidence else 0.05) if with_paper else None,
+        cut_texts=named.cut_texts if named else None,
         by_works=_by_works(result.by_works, artists, evidence.adjust if evidence else "holm")
         if result.by_works and not named
         else None,

@@ -215,7 +215,8 @@ def _alone(combined: CombinedResult | None) -> Iterator[str]:
     if not found:
         return
     alone = [
-        f"{sum(encoder in also_alone(row) for row in found)} by {encoder}" for encoder in combined.encoders
+        f"by {encoder} alone for {sum(encoder in also_alone(row) for row in found)}"
+        for encoder in combined.encoders
     ]
     yield (
         f"Each finding rests on {len(combined.encoders)} encoders in one test. Of the "

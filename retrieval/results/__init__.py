@@ -52,6 +52,7 @@ from imindex.retrieval.results.classification import (
     ClassificationEvidence,
     ClassificationMethod,
     ClassifiedArtist,
+    CutTexts,
     LabelCurve,
     NamedCounts,
 )
@@ -213,6 +214,7 @@ __all__ = [
     "CopyPair",
     "CopyState",
     "Count",
+    "CutTexts",
     "DesignPower",
     "Digest",
     "EncoderChoice",

@@ -1,6 +1,6 @@
 """The designers besides the 70: who `scripts/fetch-designers --others` may fetch, and what each is for.
 
-Every designer has one role, fixed before any training:
+Every designer has one role, fixed before any evaluation:
 
 - `evaluation`: 70 designers that neither the demo's CLIP nor its style encoder has seen.
 - `validation`: 14 designers for the choice of settings, in neither set.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,7 @@ def plan(world: Path, tmp_path: Path, tiny_model: str, pictures_only: str) -> Ca
     models = {"tiny": tiny_model, "style": f"{pictures_only}:3"}
 
     def write(name: str, *encoders: str) -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
-        for part in ("works", "one", "two", "one.jsonl", "two.jsonl"):
-            (folder / part).symlink_to(world / part)
+        folder = Path(shutil.copytree(world, tmp_path / name))
         named = "".join(
             f'[[encoders]]\nname = "{encoder}"\nmodel = "{models[encoder]}"\nprecision = "fp32"\n'
             for encoder in encoders

@@ -492,6 +492,39 @@ def test_figures_of_one_release() -> None:
         assert verdict.outcome == "undecided" and verdict.failed is None
 
 
+def test_a_condition_on_the_accuracy_by_name_covers_encoders_with_a_text_side() -> None:
+    named, other = audited("next", matching(0.7, 2, 1)), audited("next", matching(0.7, 2, 1))
+    named = replace(
+        named, classification=classification(0.4, 0.3, 0.5), by_works=classification(0.6, 0.5, 0.7)
+    )
+    other = replace(other, encoder="style", classification=None, by_works=classification(0.8, 0.7, 0.9))
+    conditions = [
+        "accuracy > 0.5",
+        "accuracy_by_works > 0.7",
+        "accuracy_by_works.low > 0.6",
+        "accuracy.high > 0.45",
+    ]
+    found = verdicts(conditions, "", [named, other], [])
+    assert [(one.condition, one.encoder, one.outcome, one.value) for one in found] == [
+        ("accuracy > 0.5", "e", "passed", 0.4),
+        ("accuracy_by_works > 0.7", "e", "passed", 0.6),
+        ("accuracy_by_works.low > 0.6", "e", "passed", 0.5),
+        ("accuracy.high > 0.45", "e", "failed", 0.5),
+        ("accuracy_by_works > 0.7", "style", "failed", 0.8),
+        ("accuracy_by_works.low > 0.6", "style", "failed", 0.7),
+    ]
+    covers = [one.reason.partition(": ")[2] for one in found if one.condition.startswith("accuracy.")]
+    assert found[0].reason == "accuracy 0.40 is not > 0.50: passes. Only by e: style has no text side."
+    assert covers == ["fails. Only by e: style has no text side."] and "Only by" not in found[1].reason
+    alone = verdicts(conditions[:2], "", [other], [])
+    assert [one.outcome for one in alone] == ["undecided", "failed"] and exit_code(alone[:1]) == 4
+    assert alone[0].reason == (
+        "accuracy is not known (style has no text side and names no artist; see accuracy_by_works): undecided."
+    )
+    by_name = verdicts(conditions[:1], "", [named], [])
+    assert by_name[0].reason == "accuracy 0.40 is not > 0.50: passes."
+
+
 def test_verdicts_of_an_audit() -> None:
     states = ("confirmed", "candidate", "rejected", "comparison")
     results = [audited("old", matching(0.6, 0, 1)), audited("next", matching(0.7, 2, 1), *states)]
