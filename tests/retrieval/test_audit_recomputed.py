@@ -275,7 +275,7 @@ def test_hub_terms_and_whitened_vectors(tmp_path: Path, tiny_model: str) -> None
     assert problems == [], "\n".join(problems)
     (result,) = done.report["results"]
     assert result["adjusted"] == "adjusted for hubs (CSLS, k = 3) and whitened by 24 works of 4 artists"
-    assert result["artists"][0]["finding"] == "imitated"
+    assert result["artists"][0]["finding"].startswith("name effect")  # too few rivals for more
     assert "Similarities are adjusted" in json.dumps(done.report["limits"])
 
 
