@@ -31,6 +31,7 @@ from imindex.indexer.encoders.multi_device import on_devices
 from imindex.indexer.encoders.open_clip_config import ATTENTION
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.quiet import quiet
+from imindex.indexer.encoders.tokens import Tokens
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, tensors_digest
 from imindex.indexer.system.input_files import exists, read_text, refuse_special_files
 
@@ -187,6 +188,32 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "spiece.
 _HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 
 
+class PaddedTokenizer:
+    """Turns texts into the arguments of a text tower, padded and cut to one length.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+    length : int
+        Tokens that the text tower reads.
+    """
+
+    def __init__(self, tokenizer: Any, length: int):
+        self._tokenizer = tokenizer
+        self.length = length
+
+    def __call__(self, texts: list[str]) -> Mapping[str, torch.Tensor]:
+        """Return `input_ids`, (n, length), and whatever else the tokenizer gives the text tower."""
+        tokens: Mapping[str, torch.Tensor] = self._tokenizer(
+            texts, padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
+        )
+        return tokens
+
+    def needed(self, texts: Sequence[str]) -> tuple[int, ...]:
+        """Return the length of each whole text in tokens, with special ones."""
+        return tuple(len(self._tokenizer(text, verbose=False)["input_ids"]) for text in texts)
+
+
 class TransformersEncoder(TorchEncoder):
     """Encodes pictures, and texts if there is a tokenizer, with a transformers model.
 
@@ -195,8 +222,7 @@ class TransformersEncoder(TorchEncoder):
     model : torch.nn.Module
     pool : callable
         Takes the model and prepared pictures, and returns features.
-    tokenize : callable, optional
-        Takes a list of texts and returns the arguments of the text tower.
+    tokenize : PaddedTokenizer, optional
     info, device, batch_size
         See `TorchEncoder`.
     """
@@ -205,7 +231,7 @@ class TransformersEncoder(TorchEncoder):
         self,
         model: torch.nn.Module,
         pool: Callable[[Any, torch.Tensor], torch.Tensor],
-        tokenize: Callable[[list[str]], Mapping[str, torch.Tensor]] | None,
+        tokenize: PaddedTokenizer | None,
         info: EncoderInfo,
         *,
         device: torch.device,
@@ -218,6 +244,13 @@ class TransformersEncoder(TorchEncoder):
 
     def features(self, prepared: torch.Tensor) -> torch.Tensor:
         return self._pool(self.model, prepared)
+
+    def tokens(self, texts: Sequence[str]) -> Tokens | None:
+        """Return how many tokens of texts are read, see `Encoder.tokens`."""
+        if self._tokenize is None:
+            return None
+        read = self._tokenize(list(texts))["input_ids"].tolist() if texts else []
+        return Tokens(self._tokenize.needed(texts), self._tokenize.length, tuple(map(tuple, read)))
 
     def text_features(self, texts: list[str]) -> torch.Tensor:
         assert self._tokenize is not None
@@ -615,9 +648,7 @@ def _width(network: Any, pool: Callable[[Any, torch.Tensor], torch.Tensor], prep
         return int(pool(network, torch.zeros(1, 3, *preprocess.size)).shape[1])
 
 
-def _tokenizer(
-    name: str, folder: Path, config: Any
-) -> Callable[[list[str]], Mapping[str, torch.Tensor]] | None:
+def _tokenizer(name: str, folder: Path, config: Any) -> PaddedTokenizer | None:
     """Return the tokenizer of a folder, if there is one, with the padding of the training: to the full length."""
     if not any(exists(folder / file) for file in _TOKENIZERS):
         return None
@@ -636,13 +667,7 @@ def _tokenizer(
             "its folder, or encode pictures only with another ?pooling=."
         ) from error
 
-    def tokenize(texts: list[str]) -> Mapping[str, torch.Tensor]:
-        tokens: Mapping[str, torch.Tensor] = tokenizer(
-            texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
-        return tokens
-
-    return tokenize
+    return PaddedTokenizer(tokenizer, length)
 
 
 def _vector_settings(config: Mapping[str, Any], *, text: bool) -> dict[str, object]:

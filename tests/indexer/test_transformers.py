@@ -182,7 +182,12 @@ def test_models_of_two_towers_encode_texts(kind: str, precision: str, duals: dic
     own = torch.nn.functional.normalize(output.text_embeds.float(), dim=-1).numpy()
     assert all(cosine(a, b) >= 0.9999 for a, b in zip(found, own, strict=True))
     assert cosine(found[0], found[1]) < 0.99
+    counted = encoder.tokens(texts)
+    assert counted is not None and counted.limit == 20 and counted.n_cut == 1
+    assert counted.needed == tuple(len(tokenizer(text)["input_ids"]) for text in texts)
+    assert counted.read == tuple(map(tuple, tokens["input_ids"].tolist()))
     only = load(f"transformers:{folder}?pooling=mean", device="cpu")
+    assert only.tokens(texts) is None
     assert not only.has_text and "text_config" not in only.info.config["model"]
     with pytest.raises(ImindexError, match=r"has no text side"):
         only.encode_texts(texts)
