@@ -136,6 +136,36 @@ def combined_pvalue(
     return float((1 + _at_least(_contributions(values, weight), weight[weight > 0][None])[0]) / (1 + n))
 
 
+def combined_pvalues(
+    sets: npt.ArrayLike, references: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> Float64:
+    """Return the p-value of each of R sets, each compared with the reference sets alone.
+
+    Parameters
+    ----------
+    sets : array_like, shape (E, R)
+    references : array_like, shape (E, K)
+    weights : array_like, shape (E,), optional
+        As in `combine`.
+
+    Returns
+    -------
+    ndarray, shape (R,), float64
+        As `combined_pvalue` of each set. NaN without references, or if all weights are 0.
+
+    Examples
+    --------
+    >>> combined_pvalues([[2.0, 0.0], [2.0, 0.0]], [[2.5, 0.1, 0.2, -1.0], [0.3, 2.5, -0.1, 0.0]]).tolist()
+    [0.2, 0.8]
+    """
+    compared, weight = _checked(sets, weights)
+    among, weight = _checked(references, weight)
+    if not among.shape[1] or not weight.any():
+        return np.full(compared.shape[1], np.nan)
+    kept = weight > 0
+    return _pvalues(compared[kept], among[kept], weight[kept])
+
+
 def combined_test(
     tables: Sequence[npt.ArrayLike],
     usable: npt.ArrayLike,

@@ -303,6 +303,19 @@ def _missing(scores: SetScores, artist: int) -> str:
     return OK if scores.n_imitations[artist] else "no imitations"
 
 
+def hub_corrected(table: Float64, statistic: str) -> Float64:
+    """Return a table of set scores as the rival test compares them; see `rival_test`.
+
+    Parameters
+    ----------
+    table : ndarray, shape (A, A), float64
+        Row a, column s: score of set s for artist a. NaN where undefined.
+    statistic : str
+        Statistics that are relative to other artists are not corrected.
+    """
+    return table if statistic in RELATIVE else table - _centres(table)
+
+
 def _centres(table: Float64) -> Float64:
     """Return, in row a and column s, the mean of column s over artists with works other than a and s.
 

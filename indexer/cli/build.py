@@ -59,7 +59,8 @@ artist_from_option = click.option(
 @click.option("--artist", help="The artist of all pictures in SOURCE.", shell_complete=complete_artists)
 @click.option(
     "--model",
-    help="demo, an open_clip model name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON configuration, or another back end.",
+    help="demo, demo-style, an open_clip model name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON "
+    "configuration, or another back end.",
 )
 @click.option("--pretrained", help="An open_clip pretrained tag, or a weights file.")
 @preprocess_option

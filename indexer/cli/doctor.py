@@ -58,6 +58,7 @@ def doctor(
     \b
     imindex doctor
     imindex doctor -i audit.h5 --device cuda:0,cuda:1
+    imindex doctor --model demo-style
     imindex doctor --model ViT-L-14 --pretrained openai --json
     """
     require_folders(options["roots"])

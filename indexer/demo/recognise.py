@@ -1,4 +1,4 @@
-"""Recognise the demonstration encoder, whatever name it was loaded by."""
+"""Recognise the demonstration encoders, whatever name they were loaded by."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOT_EVIDENCE = (
 
 
 def is_demonstration(weights_sha256: str) -> bool:
-    """Whether an encoder with these weights is the demonstration encoder.
+    """Whether an encoder with these weights is a demonstration encoder.
 
     Parameters
     ----------

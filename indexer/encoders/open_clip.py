@@ -40,7 +40,7 @@ from imindex.indexer.encoders.open_clip_config import (
 )
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.published import OPTION, Settings, taken
-from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL, open_clip_spelling
+from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL, open_clip_spelling, options_apart
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 from imindex.indexer.encoders.torchscript import refuse_torchscript
 from imindex.indexer.encoders.weights import OPTIONAL, holds_only, import_towers, weights_assigned
@@ -178,9 +178,7 @@ def knows(model: str, pretrained: str | None) -> bool:
 
 def _split(model: str) -> tuple[str, dict[str, str]]:
     """Split a name from its options. A question mark without options belongs to the name, as it always did."""
-    return (
-        split_options(model, ("tower",)) if "=" in model.rpartition("?")[2] and "?" in model else (model, {})
-    )
+    return split_options(model, ("tower",)) if options_apart(model)[1] else (model, {})
 
 
 def _is_image_tower(name: str, tag: str | None) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BACKENDS = {
     "open_clip": "imindex.indexer.encoders.open_clip",
+    "sscd": "imindex.indexer.encoders.sscd",
     "timm": "imindex.indexer.encoders.timm",
     "transformers": "imindex.indexer.encoders.transformers",
 }
@@ -30,6 +31,8 @@ DEFAULT = "open_clip"
 DEFAULT_MODEL = "ViT-B-32"
 DEMO_MODEL = "demo"
 """The small encoder that comes with imindex."""
+STYLE_MODEL = "demo-style"
+"""The small image-only encoder that comes with imindex. The timm back end loads it."""
 
 
 def register(name: str, module: str) -> None:
@@ -65,6 +68,8 @@ def name_for(model: str) -> str:
     --------
     >>> name_for("open_clip:ViT-B-32"), name_for("ViT-B-32"), name_for("local-dir:clip")
     ('open_clip', 'open_clip', 'open_clip')
+    >>> name_for("timm:resnet18"), name_for("demo-style")
+    ('timm', 'timm')
 
     Raises
     ------
@@ -72,6 +77,8 @@ def name_for(model: str) -> str:
         A back end of another package has the name of one of imindex, or two packages have back ends of this name.
     """
     name = re.split("[:?]", model, maxsplit=1)[0]
+    if name == STYLE_MODEL:
+        return "timm"
     return name if plugin(name, BACKENDS) or name in BACKENDS else DEFAULT
 
 
@@ -85,10 +92,24 @@ def open_clip_spelling(model: str) -> str:
     >>> open_clip_spelling("local-dir:ViT-B/32")
     'local-dir:ViT-B/32'
     """
-    model = model.removeprefix(f"{DEFAULT}:")
-    if name_for(model) != DEFAULT or ":" in model or model.endswith(".json"):
-        return model
-    return re.sub(r"@(\d+)px", r"-\1", model.replace("/", "-"))
+    model, options = options_apart(model.removeprefix(f"{DEFAULT}:"))
+    if name_for(model) == DEFAULT and ":" not in model and not model.endswith(".json"):
+        model = re.sub(r"@(\d+)px", r"-\1", model.replace("/", "-"))
+    return model + options
+
+
+def options_apart(model: str) -> tuple[str, str]:
+    """Split a model's name into the name proper and its options as they are written; no option is checked.
+
+    A question mark that is followed by no `KEY=VALUE` belongs to the name.
+
+    Examples
+    --------
+    >>> options_apart("folder/model.json?tower=image"), options_apart("local-dir:what?/it")
+    (('folder/model.json', '?tower=image'), ('local-dir:what?/it', ''))
+    """
+    name, mark, tail = model.rpartition("?")
+    return (name, mark + tail) if mark and "=" in tail else (model, "")
 
 
 def name_of(info: EncoderInfo) -> str:
@@ -236,7 +257,10 @@ def _failed(other: Plugin, error: Exception) -> str:
 
 def takes_preprocess_from(module: Backend) -> bool:
     """Whether the `load` of a back end has the keyword `preprocess_from`, which back ends need not have."""
-    return "preprocess_from" in inspect.signature(module.load).parameters
+    try:
+        return "preprocess_from" in inspect.signature(module.load).parameters
+    except (TypeError, ValueError):  # a callable without a signature
+        return False
 
 
 def differences(index: EncoderInfo, other: EncoderInfo) -> list[str]:

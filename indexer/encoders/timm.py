@@ -14,7 +14,7 @@ import re
 import textwrap
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.model_options import join_options, split_options
 from imindex.indexer.encoders.multi_device import on_devices
 from imindex.indexer.encoders.quiet import quiet
+from imindex.indexer.encoders.registry import STYLE_MODEL
 from imindex.indexer.encoders.timm_config import DATA_KEYS, read_folder
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 from imindex.indexer.encoders.torchscript import is_torchscript
@@ -43,6 +44,7 @@ with light_imports():
     from timm.models import _builder
 
 NAME = "timm"
+STYLE_FOLDER = Path(__file__).parents[1] / "demo" / "style"
 OPTIONS = ("pooling", "size")
 POOLINGS = ("avg", "avgmax", "catavgmax", "map", "max", "token")
 """`map` is the attention pooling that a network has, `token` its class token."""
@@ -137,8 +139,8 @@ def load(
     Parameters
     ----------
     model : str
-        `timm:NAME` or `timm:NAME.TAG` as timm lists them, or `timm:local-dir:FOLDER` with `config.json` and
-        `model.safetensors` as timm saves them. Options: `pooling`, one of `POOLINGS`, and `size`, a side or
+        `demo-style`, `timm:NAME` or `timm:NAME.TAG` as timm lists them, or `timm:local-dir:FOLDER` with `config.json`
+        and `model.safetensors` as timm saves them. Options: `pooling`, one of `POOLINGS`, and `size`, a side or
         HEIGHTxWIDTH in pixels.
     pretrained : str, optional
         A file of weights for a network by name.
@@ -185,9 +187,11 @@ def load(
 
 
 def knows(model: str, pretrained: str | None) -> bool:
-    """Whether timm publishes the weights of this name; not a folder, a file or a repository."""
+    """Whether timm publishes the weights of this name, or imindex brings them; not a folder, a file or a repository."""
     name, _ = split_options(model)
     name = name.removeprefix(NAME).removeprefix(":")
+    if name == STYLE_MODEL:
+        return not pretrained
     architecture, _, tag = name.partition(".")
     tags = _tags(architecture)
     return not pretrained and (tag in tags if tag else bool(tags))
@@ -252,6 +256,12 @@ def preprocessing(model: str, data: Mapping[str, Any], size: tuple[int, int]) ->
 
 def _source(name: str, pretrained: str | None) -> _Source:
     """Return the network that a name, without back end and options, and a file of weights stand for."""
+    if name == STYLE_MODEL:
+        if pretrained:
+            raise ImindexError(
+                f"--pretrained {pretrained} has no place beside --model {name}, which brings its weights. Drop it."
+            )
+        return replace(_folder(f"local-dir:{STYLE_FOLDER}", None), name=name)
     if name.startswith("local-dir:"):
         return _folder(name, pretrained)
     architecture, _, tag = name.partition(".")

@@ -32,15 +32,25 @@ from imindex.retrieval.audit.run import Run
 from imindex.retrieval.compare.overall import resolution_of
 from imindex.retrieval.compare.releases import Prepared, Side, compare, prepare
 from imindex.retrieval.evidence.classify_release import VOTERS, classify_release
+from imindex.retrieval.evidence.combined import combine_encoders
 from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.looks import Looks
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import NEAREST, copies
 from imindex.retrieval.evidence.release_walk import Observed, Wanted
+from imindex.retrieval.evidence.set_scores import set_scores
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
-from imindex.retrieval.results import AuditFindings, AuditResult, Comparison, RegisterEntry, Verdict
+from imindex.retrieval.results import (
+    AuditFindings,
+    AuditResult,
+    CombinedResult,
+    Comparison,
+    RegisterEntry,
+    Verdict,
+)
 from imindex.retrieval.vectors.whitened import whitened
+from imindex.stats.combination import COMBINATION
 
 TOGETHER_BYTES = 2**29
 """Releases are walked together while their observers take less memory than this."""
@@ -102,6 +112,7 @@ def assess(
                 others = [release for release in plan.releases if release.name != plan.base]
                 comparisons += [study.comparison(release, results) for release in others]
     results = [decided(result, entries) for result in results]
+    combined = _combined(run, inputs, results)
     paths = [output.path for output in built]
     return AuditFindings(
         title=plan.title,
@@ -110,11 +121,25 @@ def assess(
         releases=tuple(release_record(release, inputs, paths) for release in made),
         results=tuple(results),
         comparisons=tuple(comparisons),
-        gate=_gate(plan, results, comparisons),
+        gate=_gate(plan, results, comparisons, combined),
         rejects=rejected_pictures(paths),
         works=works_of_artists(paths, plan.tested),
         as_paper=plan.tests.as_paper or run.as_paper,
+        combined=combined,
     )
+
+
+def _combined(run: Run, inputs: Inputs, results: Sequence[AuditResult]) -> tuple[CombinedResult, ...]:
+    """Return the findings by all encoders together, one result per release; nothing with one encoder."""
+    plan = run.plan
+    if len(plan.encoders) < 2:
+        return ()
+    combined = []
+    for release in plan.releases:
+        with run.stage(f"test {release.name} by {len(plan.encoders)} encoders together", 0):
+            own = [result for result in results if result.release == release.name]
+            combined.append(combine_encoders(own, plan.tested, testing_of(plan, release, inputs)))
+    return tuple(combined)
 
 
 def testing_of(plan: Plan, release: Release, inputs: Inputs) -> Testing:
@@ -168,6 +193,7 @@ class _Study:
             shown = gallery(index, release.name, plan.tested, observed=observed)
             placebos, rate = self._inputs.placebos[release.name], self._copies_rate
             copied = copies(index, release.name, placebos, rate=rate, observed=observed)
+            sets = set_scores(observed, testing) if self._several else None
             del self._observed[release.name]
             return AuditResult(
                 release=release.name,
@@ -178,6 +204,7 @@ class _Study:
                 rank_histogram={artist: row.rank_histogram for artist, row in shown.items()},
                 neighbours={artist: row.neighbours for artist, row in shown.items()},
                 copies=copied,
+                sets=sets,
             )
 
         with run.stage(f"test {release.name} by {self._encoder.name}", 0):
@@ -219,6 +246,11 @@ class _Study:
             return set_fields(comparison, encoder=self._encoder.name)
 
     @property
+    def _several(self) -> bool:
+        """Whether encoders are combined."""
+        return len(self._run.plan.encoders) > 1
+
+    @property
     def _copies_rate(self) -> float:
         """The probability of a false candidate for a copy, shared out over the releases and encoders."""
         plan = self._run.plan
@@ -239,6 +271,7 @@ class _Study:
         about = {
             "copies": {"rate": self._copies_rate, "placebos": sorted(self._inputs.placebos[release.name])},
             "tested": plan.tested,
+            **({"combination": COMBINATION} if self._several else {}),
         }
         file = self._run.workspace.results(self._path, release.name)
         return file, self._shared.index, {"testing": asdict(testing), **self._how, **about}, AuditResult
@@ -319,10 +352,13 @@ class _Study:
 
 
 def _gate(
-    plan: Plan, results: Sequence[AuditResult], comparisons: Sequence[Comparison]
+    plan: Plan,
+    results: Sequence[AuditResult],
+    comparisons: Sequence[Comparison],
+    combined: Sequence[CombinedResult],
 ) -> tuple[Verdict, ...]:
     from imindex.retrieval.compare.gate import verdicts
 
     if not plan.fail_if:
         return ()
-    return verdicts(plan.fail_if, plan.base, results, comparisons)
+    return verdicts(plan.fail_if, plan.base, results, comparisons, combined)

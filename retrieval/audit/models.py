@@ -16,7 +16,7 @@ from imindex.indexer.core.json_text import parse_json, split_lines
 from imindex.indexer.core.preprocess_bounds import SRGB
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for, preprocess_note
-from imindex.indexer.encoders.registry import differences, open_clip_spelling
+from imindex.indexer.encoders.registry import differences, open_clip_spelling, options_apart
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
@@ -44,11 +44,12 @@ BY_WORKS = "classified by the artists' works, not by their names"
 
 def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
     """Return the arguments that load an encoder: with paths relative to the plan."""
-    model, pretrained = encoder.model, encoder.pretrained
+    (model, options), pretrained = options_apart(encoder.model), encoder.pretrained
     if model.startswith("local-dir:"):
         model = f"local-dir:{plan.at(model.removeprefix('local-dir:'))}"
     elif model.endswith(".json"):
         model = str(plan.at(model))
+    model += options
     if pretrained and plan.at(pretrained).is_file():
         pretrained = str(plan.at(pretrained))
     color = SRGB if encoder.color == "auto" else encoder.color
@@ -134,7 +135,8 @@ def named_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
 def _named(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> EncoderInfo:
     """Return what an index would record of the plan's encoder; where the plan leaves it open, what it does record."""
     named = encoder_arguments(plan, spec)
-    model, pretrained = open_clip_spelling(str(named["model"])), named["pretrained"] or info.pretrained
+    model, options = options_apart(open_clip_spelling(str(named["model"])))
+    pretrained = named["pretrained"] or info.pretrained
     folder = model.removeprefix("local-dir:")
     if folder != model:
         model = f"local-dir:{os.path.normpath(Path(folder).absolute())}"
@@ -144,7 +146,7 @@ def _named(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> EncoderInfo:
         pretrained = str(Path(pretrained).resolve())
     precision = info.precision if named["precision"] == "auto" else named["precision"]
     color = info.color if spec.color == "auto" else spec.color
-    planned = replace(info, model=model, pretrained=pretrained, precision=precision)
+    planned = replace(info, model=model + options, pretrained=pretrained, precision=precision)
     return planned.rendered(color, info.truncated)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,7 @@ from imindex.retrieval.findings import UNJUDGED, Finding
 from imindex.retrieval.results import (
     AuditResult,
     Classification,
+    CombinedResult,
     Comparison,
     Copies,
     Matching,
@@ -96,6 +97,8 @@ FEWEST = "fewest findable"
 """Key in the figures of a release: the smallest number of artists that its tests can find, infinity for none."""
 FEWEST_SHIFTS = "fewest shifts"
 """The same for the tests of changes between two releases."""
+TOGETHER = "all encoders"
+"""The encoder of verdicts on the findings by all encoders together."""
 BY_NAME_TEST = ("significant", "imitated", "named")
 """Counts that rest on placebo names, where a release has such names."""
 CALLS = {"too often": "name test calls too often", "too seldom": "name test calls too seldom"}
@@ -460,8 +463,12 @@ def verdicts(
     base: str | None,
     results: Sequence[AuditResult],
     comparisons: Sequence[Comparison],
+    combined: Sequence[CombinedResult] = (),
 ) -> tuple[Verdict, ...]:
-    """Evaluate every condition for each encoder and each release of an audit except the base.
+    """Evaluate every condition for each release of an audit except the base.
+
+    With several encoders, counts of findings (`FOUND`) are those by all encoders together, with one verdict per
+    release. All other conditions have a verdict for each encoder.
 
     Parameters
     ----------
@@ -472,6 +479,8 @@ def verdicts(
         One per release and encoder.
     comparisons : sequence of Comparison
         Their encoders have the same names as in the results.
+    combined : sequence of CombinedResult
+        The findings by all encoders together, one per release; empty with one encoder.
 
     Returns
     -------
@@ -488,10 +497,12 @@ def verdicts(
     parsed = [parse(text) for text in conditions]
     compared = {(c.new.release, c.encoder): c for c in comparisons}
     copies = {(r.release, r.encoder): r.copies for r in results}
+    together = [condition for condition in parsed if combined and condition.metric in FOUND]
+    parsed = [condition for condition in parsed if condition not in together]
+    outcomes = _combined_verdicts(together, base, results, comparisons, combined)
     by_works = {(r.release, r.encoder): r.by_works for r in results}
     with_names = [r.encoder for r in results if r.classification is not None]
     without = list(dict.fromkeys(r.encoder for r in results if r.classification is None))
-    outcomes = []
     for result in results:
         release, encoder = result.release, result.encoder
         if base and release == base:
@@ -522,6 +533,63 @@ def verdicts(
                 verdict = replace(verdict, reason=f"{verdict.reason} Only by {encoder}: {lacking}.")
             outcomes.append(verdict)
     return tuple(outcomes)
+
+
+def _combined_verdicts(
+    conditions: Sequence[Condition],
+    base: str | None,
+    results: Sequence[AuditResult],
+    comparisons: Sequence[Comparison],
+    combined: Sequence[CombinedResult],
+) -> list[Verdict]:
+    """Evaluate conditions on the findings by all encoders together."""
+    calls = {
+        one.release: _together(
+            [
+                name_test_calls(result.matching.evidence.exchangeability, result.matching.evidence.level)
+                for result in results
+                if result.release == one.release and result.matching.evidence is not None
+            ]
+        )
+        for one in combined
+    }
+    old_result = next((one for one in combined if base and one.release == base), None)
+    outcomes = []
+    for one in combined:
+        if one is old_result:
+            continue
+        alone = _combined_figures(one, {row.artist for row in one.artists}, calls)
+        compared = [{row.artist for row in c.artists} for c in comparisons if c.new.release == one.release]
+        both = set.intersection(*compared) if compared else set()
+        old = _combined_figures(old_result, both, calls) if old_result else {}
+        new = _combined_figures(one, both, calls)
+        outcomes += [
+            check(
+                condition,
+                old,
+                new if compares(condition) else alone,
+                release=one.release,
+                encoder=TOGETHER,
+            )
+            for condition in conditions
+        ]
+    return outcomes
+
+
+def _combined_figures(
+    result: CombinedResult, artists: Set[str], calls: Mapping[str, NameTestCalls]
+) -> dict[str, float]:
+    """Return the counts of findings by all encoders together, over some of the artists."""
+    rows = [row.finding for row in result.artists if row.artist in artists]
+    findings = {finding: rows.count(finding) for finding in Finding}
+    figures = _counted("", findings, result.n_placebo_names > 0)
+    figures[FEWEST] = math.inf if result.fewest_findable is None else float(result.fewest_findable)
+    return figures | _calls(calls[result.release])
+
+
+def _together(calls: Sequence[NameTestCalls]) -> NameTestCalls:
+    """Return how the combined name test errs, if it errs as soon as that of one encoder does."""
+    return "too often" if "too often" in calls else "too seldom" if "too seldom" in calls else ""
 
 
 def _works_figures(found: Classification, artists: Collection[str]) -> dict[str, float]:

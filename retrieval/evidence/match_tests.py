@@ -70,7 +70,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
         rng=generators(testing.seed, "AUC interval", index.artists),
     )
     only = reference_numbers(index, testing, imitations)
-    statistic, table = _table(observed, testing)
+    statistic, table = learned_table(observed, testing)
     name, rival = name_test(scores, placebos, table, only=only), rival_test(scores, placebos, table)
     by_work = work_test(
         scores, n_resamples=testing.n_resamples, rng=generators(testing.seed, "work test", index.artists)
@@ -102,7 +102,7 @@ def match_evidence(observed: Observed, testing: Testing) -> tuple[dict[int, Arti
             method=testing.adjust,
         )
     untold = (told.n_clusters >= FEWEST) & np.isfinite(told.auc) & ~told.told
-    findings = _findings(p, untold, steps, testing)
+    findings = findings_by(p, untold, steps, testing)
     smallest = name.resolution if placebos else rival.resolution
     tested = [a for a in range(n_artists) if scores.sizes[a] > 0]
     by_name = sorted(tested, key=lambda a: index.artists[a])
@@ -280,12 +280,14 @@ def _placebo_floor(scores: SetScores, placebos: Sequence[int]) -> Float64:
     return floor
 
 
-def _table(observed: Observed, testing: Testing) -> tuple[Statistic, SetTable | None]:
+def learned_table(observed: Observed, testing: Testing) -> tuple[Statistic, SetTable | None]:
     """Score the sets by the statistic of the tests; without works of two artists there are only ranks."""
     scorer = None if testing.statistic == "rank" else observed.shared.scorer(testing.statistic)
     if scorer is None:
         return "rank", None
-    return testing.statistic, set_table(scorer, observed.imitations.vectors, observed.scores)
+    if testing.statistic not in observed.tables:
+        observed.tables[testing.statistic] = set_table(scorer, observed.imitations.vectors, observed.scores)
+    return testing.statistic, observed.tables[testing.statistic]
 
 
 def _nearest(
@@ -303,7 +305,7 @@ def _nearest(
     return nearest
 
 
-def _findings(p: Float64, untold: Flags, steps: TwoSteps | None, testing: Testing) -> list[Finding]:
+def findings_by(p: Float64, untold: Flags, steps: TwoSteps | None, testing: Testing) -> list[Finding]:
     """Return the finding of each artist.
 
     Parameters

@@ -31,6 +31,7 @@ from imindex.retrieval.vectors.select import Pictures, pictures, same_pictures
 from imindex.retrieval.vectors.whitened import ALONE, whitening_of
 from imindex.stats.keyed import generators
 from imindex.stats.set_scores import Collector, SetScores
+from imindex.stats.set_statistics import SetTable
 
 Outline = tuple[Int64, Int64, Int64]
 """Which works of each artist are compared: `AmongWorks.outline`."""
@@ -127,6 +128,8 @@ class Observed:
         For each column. Works are numbered as in `Shared.known`.
     neighbours : OwnNeighbours or None
         Works are numbered as in `Shared.works`, imitations by their position in `rows`.
+    tables : dict from str to SetTable
+        Scores of the sets by the statistics that were computed.
     """
 
     def __init__(
@@ -149,6 +152,7 @@ class Observed:
         self.votes: ArtistsNearest | None = None
         self.nearest: NearestWorks | None = None
         self.neighbours: OwnNeighbours | None = None
+        self.tables: dict[str, SetTable] = {}
         self._collector: Collector | None = None
         if wanted.testing is not None:
             self._watch_tests(wanted.testing)

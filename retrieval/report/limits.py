@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.report.text import ADJUSTED, count, listed, report_wide
+from imindex.retrieval.report.together import combined_of, leading_results
 from imindex.retrieval.results import Limit, Report, ReportResult
 
 SHARED = (
@@ -177,7 +178,7 @@ def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
 def _few_references(report: Report) -> Iterator[tuple[str, str]]:
     """State what could not be found because there are too few reference names."""
     said: dict[tuple[str, str], list[str]] = {}
-    for result in report.results:
+    for result in leading_results(report):
         summary = result.summary
         if summary.level is None or summary.adjust is None or not summary.family:
             continue
@@ -338,7 +339,25 @@ def _prompts(report: Report) -> Iterator[tuple[str, str]]:
 
 def _family(report: Report) -> Iterator[tuple[str, str]]:
     n = len(report.results)
-    if n > 1:
+    combined = combined_of(report)
+    if combined:
+        encoders = listed([encoder.name for encoder in report.encoders])
+        yield (
+            "One test for all encoders",
+            f"The findings rest on {encoders} in one test, which keeps its level whatever the encoders have in common. "
+            "The findings by one encoder alone are not corrected for the number of encoders, and picking the strongest "
+            "of them also picks chance. If one encoder reacts to a difference between invented and real names that is "
+            "not the artist's, such as their origin, then so does the test of all of them: see the check of the "
+            "invented names, which is made by each encoder.",
+        )
+        if len(combined) > 1:
+            yield (
+                "Findings are corrected for artists, not for releases",
+                "The p-values behind the findings are adjusted over the artists of one release. There are "
+                f"{len(combined)} releases here, and picking the strongest of them also picks chance. "
+                f"{report_wide(report)}".strip(),
+            )
+    elif n > 1:
         yield (
             "Findings are corrected for artists, not for releases or encoders",
             "The p-values behind the findings are adjusted over the artists of one release and one encoder. There are "

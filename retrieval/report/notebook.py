@@ -21,6 +21,7 @@ from imindex.retrieval.report.figures.per_artist import accuracies, accuracy, au
 from imindex.retrieval.report.figures.svg import escape, icon, shorten, shown
 from imindex.retrieval.report.style import fragment_style
 from imindex.retrieval.report.text import number, p_value, percent, signed, span
+from imindex.retrieval.report.together import also_alone, combined_of
 from imindex.retrieval.results import (
     Classification,
     Comparison,
@@ -262,6 +263,18 @@ def _comparison(result: Comparison) -> str:
 def _report(result: Report) -> str:
     parts = [f"<h4>{escape(result.title)}</h4>"]
     parts += [f"<p>{escape(sentence)}</p>" for sentence in result.answer]
+    for combined in combined_of(result).values():
+        together = [
+            [row.artist, Markup(f"{icon(row.finding)}{escape(row.finding)}"), p_value(row.p_adjusted),
+             ", ".join(also_alone(row)) or "–"]
+            for row in combined.artists
+        ]  # fmt: skip
+        parts.append(f"<p>{escape(combined.release)}, by {len(combined.encoders)} encoders in one test:</p>")
+        parts.append(
+            _table(
+                ["artist", "finding", "adjusted p", "also by one alone"], together[:ROWS], total=len(together)
+            )
+        )
     by_works = any(entry.by_works is not None for entry in result.results)
     rows = [
         [entry.release, entry.encoder, percent(entry.summary.accuracy), number(entry.summary.auc)]

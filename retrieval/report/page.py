@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,13 @@ from imindex.retrieval.report.record_keeping import exclusions, prompt_origin, r
 from imindex.retrieval.report.style import TEMPLATES, page_style
 from imindex.retrieval.report.thumbnails import Thumbnails, digests_of_audit, places_of_audit
 from imindex.retrieval.report.timing import timing
+from imindex.retrieval.report.together import also_alone, combined_of, leading, leading_results
 from imindex.retrieval.report.trust import trust
 from imindex.retrieval.results import (
     Agreement,
     AsPaper,
+    CombinedArtist,
+    CombinedResult,
     Copies,
     CopyPair,
     ReleaseRecord,
@@ -75,7 +78,11 @@ class CopiesView:
 
 @dataclass(frozen=True)
 class ReleaseView:
-    """A release and its results, the first encoder's first."""
+    """A release and its results, the first encoder's first.
+
+    `lead` is what the answer rests on: the only result, or that by all encoders together, `combined`. `places` has the
+    number of each artist's gallery.
+    """
 
     id: str
     about: ReleaseRecord
@@ -83,6 +90,10 @@ class ReleaseView:
     prompts: str
     settings: Sequence[tuple[str, Any]]
     results: Sequence[ResultView]
+    lead: ResultView | None
+    combined: CombinedResult | None
+    parts: Mapping[str, CombinedArtist]
+    places: Mapping[str, int]
     agreement: Agreement | None
     copies: CopiesView | None
 
@@ -139,8 +150,9 @@ def page(
     if thumbnails is None and base is not None:
         thumbnails = Thumbnails(places(report, base), n_pictures(report), recorded(report, base))
     releases = [_release(place, one, report) for place, one in enumerate(report.releases)]
-    trusted = [one for one in releases if one.results and one.results[0].tested]
-    first = {result.release: result for result in reversed(report.results)}
+    trusted = [one for one in releases if one.lead and one.lead.tested]
+    leads = leading_results(report)
+    first = {result.release: result for result in leads}
     audit = bool(report.plan.digest)
     tested = any(one.tested for release in releases for one in release.results)
     view = {
@@ -166,15 +178,16 @@ def page(
         "exclusions": exclusions(report),
         "review": review(report),
         "missed": report_text.missed,
+        "also_alone": also_alone,
         "changes": report_text.change,
         "comparisons": [
             {"id": f"c{place}", "found": one, "figures": change_figures(f"c{place}", one)}
             for place, one in enumerate(report.comparisons)
         ],
         "meaning": [
-            (finding, report_text.MEANING[finding])
+            (finding, report_text.meaning(finding, together=len(report.encoders) > 1))
             for finding in Finding
-            if tested and _occurs(report, finding)
+            if tested and _occurs([*leads, *report.results], finding)
         ],
         "adjusted": report_text.ADJUSTED,
         "span": report_text.span,
@@ -193,19 +206,28 @@ def page(
 def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
     own = [result for result in report.results if result.release == release.name]
     agreement = next((one for one in report.agreement or () if one.release == release.name), None)
+    combined = combined_of(report).get(release.name)
+    results = [_result(f"r{place}e{number}", result) for number, result in enumerate(own)]
+    lead = results[0] if results else None
+    if combined and own:
+        lead = _result(f"r{place}", leading(own, combined), figures_too=False)
     return ReleaseView(
         id=f"r{place}",
         about=release,
-        statement=report_text.statement(own, agreement) if own else report_text.NO_RESULT,
+        statement=report_text.statement(own, agreement, combined) if own else report_text.NO_RESULT,
         prompts=prompt_origin(release, report),
         settings=[(key, value) for key, value in release.settings.items() if value not in ("", None)],
-        results=[_result(f"r{place}e{number}", result) for number, result in enumerate(own)],
+        results=results,
+        lead=lead,
+        combined=combined,
+        parts={row.artist: row for row in combined.artists} if combined else {},
+        places={row.artist: number for number, row in enumerate(lead.rows)} if lead else {},
         agreement=agreement,
         copies=_copies(own[0].copies) if own and own[0].copies.n_compared else None,
     )
 
 
-def _result(identity: str, result: ReportResult) -> ResultView:
+def _result(identity: str, result: ReportResult, *, figures_too: bool = True) -> ResultView:
     shown_result = shown_by_works(result)
     return ResultView(
         id=identity,
@@ -213,7 +235,7 @@ def _result(identity: str, result: ReportResult) -> ResultView:
         summary=shown_result.summary,
         rows=sorted(shown_result.artists, key=_strongest_first),
         findings=findings_of(result.artists),
-        figures=figures(identity, result),
+        figures=figures(identity, result) if figures_too else (),
         matched=result.summary.n_ranked > 0,
         named=shown_result.summary.n_classified > 0,
         tested=result.summary.level is not None,
@@ -264,8 +286,8 @@ def n_pictures(report: Report) -> int:
     return len({pair.work for pair in pairs} | {pair.imitation for pair in pairs})
 
 
-def _occurs(report: Report, finding: Finding) -> bool:
-    return any(row.finding == finding for result in report.results for row in result.artists)
+def _occurs(results: Sequence[ReportResult], finding: Finding) -> bool:
+    return any(row.finding == finding for result in results for row in result.artists)
 
 
 def _sortable(value: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report.text import number, percent
+from imindex.retrieval.report.together import leading_results
 from imindex.retrieval.results import Report, ReportResult
 
 CLAIM = (
@@ -39,8 +40,9 @@ class Bearing:
 
 def bearings(report: Report) -> tuple[Bearing, ...]:
     """Return how each finding that occurs in the report bears on the propositions."""
-    occurring = {row.finding for result in report.results for row in result.artists}
-    effect, error = _effect(report.results), _error(report)
+    results = leading_results(report)
+    occurring = {row.finding for result in results for row in result.artists}
+    effect, error = _effect(results), _error(report)
     texts = {
         Finding.IMITATED: (
             f"Expected{effect}.",
@@ -73,14 +75,15 @@ def bearings(report: Report) -> tuple[Bearing, ...]:
             "Hardly distinguishes the propositions.",
         ),
         Finding.NOT_SHOWN: (
-            f"Expected if the imitation is weaker than this design can find{_limit(report.results)}.",
+            f"Expected if the imitation is weaker than this design can find{_limit(results)}.",
             "Expected nearly always.",
             "Expected under both unless the imitation claimed is strong. It is not a finding that there is none.",
         ),
         Finding.CANNOT_TELL: (
             "Predicts nothing here.",
             "Predicts nothing here.",
-            "None: this encoder does not tell the artist’s works from those of others.",
+            f"None: {'no' if len(report.encoders) > 1 else 'this'} encoder "
+            f"{'tells' if len(report.encoders) > 1 else 'does not tell'} the artist’s works from those of others.",
         ),
         Finding.NOT_TESTED: ("Predicts nothing here.", "Predicts nothing here.", "None: nothing was tested."),
     }

@@ -170,9 +170,7 @@ class _Comparison:
         text = self._read(TABLE)
         if text is None:
             return
-        written = [
-            table(report.results).encode("utf-8", "backslashreplace").decode() for report in self._reports
-        ]
+        written = [table(report).encode("utf-8", "backslashreplace").decode() for report in self._reports]
         if text in written:
             self.same.append(TABLE)
             self.notes.append(f"{TABLE} was written again and agrees.")

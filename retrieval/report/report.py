@@ -10,25 +10,29 @@ import csv
 import functools
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.system.atomic import make_folder, write_file
+from imindex.retrieval.compare.gate import TOGETHER
 from imindex.retrieval.report.limits import limits
-from imindex.retrieval.report.rows import agreement, report_result, report_wide
+from imindex.retrieval.report.rows import agreement, combined_report_wide, report_result, report_wide
 from imindex.retrieval.report.text import answer
+from imindex.retrieval.report.together import also_alone, combined_of
 from imindex.retrieval.results import (
     Agreement,
     AuditFindings,
+    CombinedResult,
     Comparison,
     Provenance,
     Report,
+    ReportArtist,
     ReportResult,
     WorksArtist,
-    fields_of,
     to_dict,
     to_json,
 )
@@ -62,12 +66,14 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
     )
     releases = [release.name for release in findings.releases]
     agreements = agreement(results, releases)
+    together = combined_report_wide(findings.combined, findings.plan.tests.adjust)
+    combined = {one.release: one for one in together}
     report = Report(
         format="imindex-report",
         version="1.0",
         digest="",
         title=findings.title,
-        answer=tuple(_answer(name, results, agreements) for name in releases),
+        answer=tuple(_answer(name, results, agreements, combined.get(name)) for name in releases),
         plan=findings.plan,
         encoders=findings.encoders,
         releases=findings.releases,
@@ -79,17 +85,23 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
         provenance=provenance,
         limits=(),
         works=findings.works,
+        combined=together or UNSET,
     )
     report = replace(report, limits=limits(report))
     return replace(report, digest=digest(to_dict(report)))
 
 
-def _answer(release: str, results: Sequence[ReportResult], agreements: Sequence[Agreement] | None) -> str:
+def _answer(
+    release: str,
+    results: Sequence[ReportResult],
+    agreements: Sequence[Agreement] | None,
+    combined: CombinedResult | None,
+) -> str:
     own = [result for result in results if result.release == release]
     if not own:
         return f"{release}: there is no result."
     agreed = [agreement for agreement in agreements or () if agreement.release == release]
-    return answer(release, own, agreed[0] if agreed else None)
+    return answer(release, own, agreed[0] if agreed else None, combined)
 
 
 def _file_names(index: str | tuple[str, ...]) -> str | tuple[str, ...]:
@@ -127,7 +139,7 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
     files = {
         "report.html": page(report, base if pictures else None).encode("utf-8", "backslashreplace"),
         "report.json": to_json(report, indent=1),
-        "artists.csv": table(report.results).encode("utf-8-sig", "backslashreplace"),
+        "artists.csv": table(report).encode("utf-8-sig", "backslashreplace"),
     }
     for name, data in files.items():
         write_file(folder / name, data)
@@ -144,29 +156,45 @@ def renderer() -> str:
     )
 
 
-def table(results: Sequence[ReportResult]) -> str:
+def table(report: Report) -> str:
     """Return the artists' rows of all releases and encoders as CSV. Spreadsheets take no cell for a formula.
 
-    If an encoder has no text side, the figures of its classification by works are further columns, and empty for the
-    other encoders.
+    With several encoders, the rows of all encoders together come first, and two columns tell of each encoder whether it
+    shows the effect alone. If an encoder has no text side, the figures of its classification by works are further
+    columns, and empty for the other encoders.
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    rows = [(result, artist) for result in results for artist in result.artists]
-    in_csv = [name for name in WorksArtist.__struct_fields__ if name not in NOT_BY_WORKS_IN_CSV]
-    images_only = any(result.by_works is not None for result in results)
-    own_by_works = {
-        (result.release, result.encoder, own.artist): own
-        for result in results
-        if result.by_works is not None
-        for own in result.by_works.artists
-    }
-    for number, (result, artist) in enumerate(rows):
-        cells = {name: value for name, value in fields_of(artist).items() if name not in NOT_IN_CSV}
-        if images_only:
-            own = own_by_works.get((result.release, result.encoder, artist.artist))
-            cells |= {f"{name}_by_works": getattr(own, name, None) for name in in_csv}
-        if number == 0:
-            writer.writerow(["release", "encoder", *cells])
-        writer.writerow([csv_cell(value) for value in (result.release, result.encoder, *cells.values())])
+    rows = list(_rows(report))
+    if rows:
+        writer.writerow(["release", "encoder", *rows[0][2]])
+    for release, encoder, cells in rows:
+        writer.writerow([csv_cell(value) for value in (release, encoder, *cells.values())])
     return out.getvalue()
+
+
+def _rows(report: Report) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """Yield release, encoder and cells of each row of the table."""
+    combined = combined_of(report)
+    columns = [name for name in ReportArtist.__struct_fields__ if name not in NOT_IN_CSV]
+    in_csv = [name for name in WorksArtist.__struct_fields__ if name not in NOT_BY_WORKS_IN_CSV]
+    images_only = any(result.by_works is not None for result in report.results)
+    parts = {}
+
+    def of_works(own: WorksArtist | None) -> dict[str, object]:
+        return {f"{name}_by_works": getattr(own, name, None) for name in in_csv} if images_only else {}
+
+    for one in combined.values():
+        for row in one.artists:
+            cells: dict[str, object] = {name: getattr(row, name, None) for name in columns}
+            last = {"p_closed": None, "alone": "; ".join(also_alone(row))}
+            yield one.release, TOGETHER, cells | of_works(None) | last
+            parts.update({(one.release, part.encoder, row.artist): part for part in row.encoders})
+    for result in report.results:
+        by_works = {own.artist: own for own in result.by_works.artists} if result.by_works else {}
+        for artist in result.artists:
+            cells = {name: getattr(artist, name) for name in columns} | of_works(by_works.get(artist.artist))
+            if combined:
+                part = parts[result.release, result.encoder, artist.artist]
+                cells |= {"p_closed": part.p_closed, "alone": part.alone}
+            yield result.release, result.encoder, cells

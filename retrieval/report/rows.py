@@ -19,6 +19,7 @@ from imindex.retrieval.results import (
     Classification,
     ClassificationMethod,
     ClassifiedArtist,
+    CombinedResult,
     Confusion,
     MatchedArtist,
     ReportArtist,
@@ -277,6 +278,18 @@ def report_wide(results: Sequence[ReportResult], method: Adjust) -> tuple[Report
             result, artists=tuple(replace(row, p_adjusted_report=next(adjusted)) for row in result.artists)
         )
         for result in results
+    )
+
+
+def combined_report_wide(combined: Sequence[CombinedResult], method: Adjust) -> tuple[CombinedResult, ...]:
+    """Adjust the combined p-values of the first step over all artists and releases; unchanged with one release."""
+    if len(combined) < 2:
+        return tuple(combined)
+    p = [np.nan if row.p is None else row.p for one in combined for row in one.artists]
+    adjusted = iter(adjusted_p(p, method=method).tolist())
+    return tuple(
+        replace(one, artists=tuple(replace(row, p_adjusted_report=next(adjusted)) for row in one.artists))
+        for one in combined
     )
 
 

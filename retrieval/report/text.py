@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from imindex.retrieval.evidence.fair_reference import reference_warning
 from imindex.retrieval.findings import SIGNIFICANT, UNJUDGED, Finding
 from imindex.retrieval.report.by_works import shown_by_works
+from imindex.retrieval.report.together import also_alone, combined_of, leading
 from imindex.retrieval.results import (
     Agreement,
+    CombinedArtist,
+    CombinedResult,
     Comparison,
     EncoderChoice,
     Report,
+    ReportArtist,
     ReportResult,
     Summary,
     name_test_calls,
@@ -41,6 +45,16 @@ MEANING = {
     "each prompt) to compare them with.",
 }
 """The meaning of each finding, as the report states it."""
+
+
+def meaning(finding: Finding, *, together: bool = False) -> str:
+    """Return the meaning of a finding; with several encoders in one test, for a reader of theirs."""
+    if together and finding == Finding.CANNOT_TELL:
+        return (
+            "No encoder tells the artist's works from those of others, so nothing can be said about imitations of this "
+            "artist. In the table of one encoder, it is this encoder that cannot."
+        )
+    return MEANING[finding]
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -147,23 +161,33 @@ _PLANNED = {
 NO_RESULT = Statement("", "There is no result of this release.", (), "", "")
 
 
-def answer(release: str, results: Sequence[ReportResult], agreement: Agreement | None) -> str:
+def answer(
+    release: str,
+    results: Sequence[ReportResult],
+    agreement: Agreement | None,
+    combined: CombinedResult | None = None,
+) -> str:
     """Return the answer of the audit for a release, as text.
 
     Parameters
     ----------
     release : str
     results : sequence of ReportResult
-        The results of this release, one for each encoder. The answer uses the first.
+        The results of this release, one for each encoder.
     agreement : Agreement or None
         The agreement between encoders on this release.
+    combined : CombinedResult or None
+        The findings by all encoders together, on which the answer rests; None with one encoder.
     """
-    return f"{release}: {statement(results, agreement)}"
+    return f"{release}: {statement(results, agreement, combined)}"
 
 
-def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> Statement:
+def statement(
+    results: Sequence[ReportResult], agreement: Agreement | None, combined: CombinedResult | None = None
+) -> Statement:
     """State the answer of the audit for a release; see `answer`."""
-    result, summary = results[0], shown_by_works(results[0]).summary
+    result = leading(results, combined)
+    summary = shown_by_works(result).summary
     if summary.level is None or summary.adjust is None:
         tested = "findings were not tested"
     else:
@@ -174,9 +198,28 @@ def statement(results: Sequence[ReportResult], agreement: Agreement | None) -> S
     return Statement(
         warning=warning,
         main=f"{_PLANNED[too_often(result)]}{main[:1].lower()}{main[1:]}" if warning else main,
-        others=tuple(_others(summary)),
-        figures=_averages(summary, by_works, agreement),
-        basis=f"(Encoder {result.encoder}; {tested}.)",
+        others=(*_others(summary, together=combined is not None), *_alone(combined)),
+        figures=_averages(summary, by_works, None if combined else agreement, results if combined else ()),
+        basis=f"(Encoder {result.encoder}; {tested}.)"
+        if combined is None
+        else f"(Encoders {listed(combined.encoders)} in one test; {tested}.)",
+    )
+
+
+def _alone(combined: CombinedResult | None) -> Iterator[str]:
+    """State which encoders show the effects alone."""
+    if combined is None:
+        return
+    found = [row for row in combined.artists if row.finding in SIGNIFICANT]
+    if not found:
+        return
+    alone = [
+        f"{sum(encoder in also_alone(row) for row in found)} by {encoder}" for encoder in combined.encoders
+    ]
+    yield (
+        f"Each finding rests on {len(combined.encoders)} encoders in one test. Of the "
+        f"{count(len(found), 'artist')} with a finding, the effect is also shown by one encoder alone for "
+        f"{listed(alone)}."
     )
 
 
@@ -231,7 +274,7 @@ def _main(summary: Summary, by_works: bool) -> str:
     return f"{nobody} {finding}."
 
 
-def _others(summary: Summary) -> Iterator[str]:
+def _others(summary: Summary, *, together: bool) -> Iterator[str]:
     found = summary.findings
     imitated = found.get(Finding.IMITATED, 0)
     if not summary.n_ranked and summary.n_classified:
@@ -250,17 +293,18 @@ def _others(summary: Summary) -> Iterator[str]:
         effect = "the name has an effect; whether it is" if imitated else "whether this effect is"
         yield f"{text}, {effect} specific to the artist could not be tested, because there are too few other names."
     if text := of(Finding.NOT_SHOWN, more=False):
-        yield f"{text}, imitation is not shown. That is not a finding that there is none{_missed(summary)}."
+        yield f"{text}, imitation is not shown. That is not a finding that there is none{_missed(summary, together)}."
     if n := found.get(Finding.CANNOT_TELL, 0):
-        yield f"{count(n, 'artist')} cannot be judged, because this encoder does not tell their works from others."
+        who = "no encoder tells" if together else "this encoder does not tell"
+        yield f"{count(n, 'artist')} cannot be judged, because {who} their works from others."
     if n := found.get(Finding.NOT_TESTED, 0):
         yield f"{count(n, 'artist')} could not be tested."
 
 
-def _missed(summary: Summary) -> str:
+def _missed(summary: Summary, together: bool) -> str:
     """State the smallest effect that could have been found, where it is known and the main sentence does not say it."""
     if summary.detectable_auc is not None:
-        return f": {_detectable(summary.detectable_auc)}"
+        return f": {_detectable(summary.detectable_auc, together)}"
     nothing_found = not any(summary.findings.get(finding) for finding in SIGNIFICANT)
     if summary.n_placebo_names and summary.family and not nothing_found:
         if summary.fewest_findable is None:
@@ -270,17 +314,18 @@ def _missed(summary: Summary) -> str:
     return ""
 
 
-def _detectable(auc: float) -> str:
+def _detectable(auc: float, together: bool) -> str:
+    by = " by every encoder that can judge the artist" if together else ""
     return (
         f"one more artist would be found with 80 % probability if the pictures were nearer in {percent(auc)} of "
-        "comparisons (AUC), and less often if the imitation were weaker"
+        f"comparisons (AUC){by}, and less often if the imitation were weaker"
     )
 
 
-def missed(summary: Summary) -> str:
+def missed(summary: Summary, together: bool = False) -> str:
     """State beside "not shown" the smallest effect that could have been found, as the end of a sentence."""
     if summary.detectable_auc is not None:
-        return f"is not a finding that there is none: {_detectable(summary.detectable_auc)}."
+        return f"is not a finding that there is none: {_detectable(summary.detectable_auc, together)}."
     if summary.fewest_findable is None:
         return "is not a finding that there is none: this design could not find anybody."
     if summary.fewest_findable > 1:
@@ -289,7 +334,12 @@ def missed(summary: Summary) -> str:
     return "is not a finding that there is none."
 
 
-def _averages(summary: Summary, by_works: bool, agreement: Agreement | None) -> str:
+def _averages(
+    summary: Summary,
+    by_works: bool,
+    agreement: Agreement | None,
+    together: Sequence[ReportResult] = (),
+) -> str:
     parts = []
     if summary.accuracy is not None:
         inside = [_interval(percent_span(summary.accuracy_low, summary.accuracy_high, 1), summary)]
@@ -310,6 +360,14 @@ def _averages(summary: Summary, by_works: bool, agreement: Agreement | None) -> 
         return ""
     unjudged = summary.level is not None and judged(summary) < summary.n_artists
     whom = "all artists, also those who could not be judged" if unjudged else "all artists"
+    if together:  # the findings are by all encoders together, the figures are not
+        text = f"By {together[0].encoder}, on average over {whom}, {', and '.join(parts)}."
+        each = [
+            f"{number(one.summary.auc)} by {one.encoder}"
+            for one in together[1:]
+            if one.summary.auc is not None
+        ]
+        return f"{text} This probability is {listed(each)}." if each else text
     text = f"On average over {whom}, {', and '.join(parts)}."
     if agreement and agreement.n_judged:
         text += (
@@ -363,7 +421,11 @@ def chosen(choice: EncoderChoice, name: str) -> str:
 
 def report_wide(report: Report) -> str:
     """State how many findings stand when p is corrected over the whole report; empty with one result."""
-    rows = [row for result in report.results for row in result.artists]
+    rows: list[ReportArtist | CombinedArtist] = [
+        row for one in combined_of(report).values() for row in one.artists
+    ]
+    rows = rows or [row for result in report.results for row in result.artists]
+    over = "every artist and release" if combined_of(report) else "every artist, release and encoder"
     family = [row for row in rows if row.p_adjusted_report is not None]
     if not family:
         return ""
@@ -372,7 +434,7 @@ def report_wide(report: Report) -> str:
     stand = sum((row.p_adjusted_report or 0.0) <= level * (1 + 1e-9) for row in found)
     test = "name" if any(result.summary.n_placebo_names for result in report.results) else "rival"
     return (
-        f"Corrected over the whole report ({count(len(family), 'test')}: every artist, release and encoder that could "
+        f"Corrected over the whole report ({count(len(family), 'test')}: {over} that could "
         f"be judged), the {test} test stays significant for {stand} of the {count(len(found), 'finding')} at level "
         f"{percent(level)}."
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from imindex.retrieval.results.base import Count, Number, Result, Sha256
 from imindex.retrieval.results.classification import Classification
+from imindex.retrieval.results.combined import CombinedResult, ReleaseSetScores
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import Matching
 from imindex.retrieval.results.pictures import Copies, Neighbours
@@ -35,6 +36,8 @@ class AuditResult(Result, kw_only=True, frozen=True):
     neighbours : dict of str to tuple of Neighbours
         Nearest imitations of each artist; see Gallery.
     copies : Copies
+    sets : ReleaseSetScores or None
+        None if the plan has one encoder.
     """
 
     release: str
@@ -45,6 +48,7 @@ class AuditResult(Result, kw_only=True, frozen=True):
     rank_histogram: Mapping[str, tuple[Count, ...]]
     neighbours: Mapping[str, tuple[Neighbours, ...]]
     copies: Copies
+    sets: ReleaseSetScores | None = None
 
 
 class AuditFindings(Result, kw_only=True, frozen=True):
@@ -55,7 +59,7 @@ class AuditFindings(Result, kw_only=True, frozen=True):
     title : str
     plan : PlanRecord
     encoders : tuple of EncoderRecord
-        The first one determines the answer.
+        The answer rests on all of them together.
     releases : tuple of ReleaseRecord
     results : tuple of AuditResult
         One per encoder and release.
@@ -66,6 +70,8 @@ class AuditFindings(Result, kw_only=True, frozen=True):
         The works of the tested artists.
     as_paper : bool
         Whether the report also has the tests of Casper et al. 2023.
+    combined : tuple of CombinedResult
+        One per release; empty with one encoder.
     """
 
     title: str
@@ -78,6 +84,7 @@ class AuditFindings(Result, kw_only=True, frozen=True):
     rejects: tuple[RejectedPicture, ...]
     works: tuple[WorkRecord, ...] = ()
     as_paper: bool = False
+    combined: tuple[CombinedResult, ...] = ()
 
 
 class ForecastStage(Result, kw_only=True, frozen=True):

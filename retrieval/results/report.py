@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Number, P, Result, Share
 from imindex.retrieval.results.classification import LabelCurve
+from imindex.retrieval.results.combined import CombinedResult
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import ErrorRates, Exchangeability
 from imindex.retrieval.results.pictures import Copies, Neighbours
@@ -521,7 +522,7 @@ class Report(Result, kw_only=True, frozen=True):
         Two sentences per release, in the order of releases.
     plan : PlanRecord
     encoders : tuple of EncoderRecord
-        The first encoder determines the answer; the others serve to check agreement.
+        The answer rests on all of them together, or on the only one.
     releases : tuple of ReleaseRecord
     results : tuple of ReportResult
         One per release and encoder.
@@ -538,6 +539,8 @@ class Report(Result, kw_only=True, frozen=True):
         Limitations of the findings.
     works : tuple of WorkRecord
         The works of the tested artists.
+    combined : tuple of CombinedResult
+        The findings by all encoders together, one entry per release; missing with one encoder.
     """
 
     format: Literal["imindex-report"]
@@ -556,3 +559,4 @@ class Report(Result, kw_only=True, frozen=True):
     provenance: Provenance
     limits: tuple[Limit, ...]
     works: tuple[WorkRecord, ...] = ()
+    combined: tuple[CombinedResult, ...] | UnsetType = UNSET

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,13 @@ import torch
 
 import imindex
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.load import load, load_as
+from imindex.indexer.encoders.open_clip import registered_name
 from imindex.indexer.encoders.registry import differences, knows, require_same
 from imindex.indexer.store.index import Index
+from imindex.retrieval.audit.models import encoder_arguments, named_as_planned
+from imindex.retrieval.audit.plan import read_plan
 from tests.support.commands import run
 from tests.support.models import TINY, save_model
 from tests.support.pictures import picture
@@ -137,12 +142,33 @@ def test_names_with_the_option(tmp_path: Path) -> None:
         load("demo?tower=text", **LOAD)
     with pytest.raises(ImindexError, match="option pooling is unknown"):
         load("demo?pooling=avg", **LOAD)
+    config = tmp_path / "model.json"
+    config.write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
+    weights = save_model(tmp_path / "weights") / "open_clip_model.safetensors"
+    by_json = load(f"{config}?tower=image", str(weights), **LOAD)
+    assert by_json.info.model == f"{config}?tower=image" and not by_json.has_text
     odd = save_model(tmp_path / "what?")  # a question mark without options belongs to the name
     require_same(
         load(f"local-dir:{odd}", **LOAD).info,
         load(f"local-dir:{save_model(tmp_path / 'plain')}", **LOAD).info,
     )
     assert not load(f"local-dir:{odd}?tower=image", **LOAD).has_text
+
+
+def test_a_plan_finds_its_models_with_the_option(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    for model, expected in (
+        ("model.json?tower=image", f"{tmp_path}/model.json?tower=image"),
+        ("local-dir:clip?tower=image", f"local-dir:{tmp_path}/clip?tower=image"),
+        ("ViT-B/32?tower=image", "ViT-B/32?tower=image"),
+    ):
+        run("audit", "init", plan, "--model", model, "--force")
+        read = read_plan(plan)
+        assert encoder_arguments(read, read.encoders[0])["model"] == expected
+        recorded = registered_name(expected)
+        info = EncoderInfo(recorded, "", "0" * 64, {}, {}, 3, "fp32")
+        assert named_as_planned(read, read.encoders[0], info)
+        assert not named_as_planned(read, read.encoders[0], replace(info, model=recorded.partition("?")[0]))
 
 
 def test_a_text_tower_of_transformers_is_not_even_looked_up(tmp_path: Path) -> None:

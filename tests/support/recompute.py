@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from statsmodels.stats.multitest import multipletests
 
+from tests.support.recompute_combined import ByEncoder, combined_findings
 from tests.support.recompute_copies import near_copies
 from tests.support.recompute_draws import Check
 from tests.support.recompute_matching import Gaps, matching
@@ -44,6 +45,7 @@ def check(
     done.same("plan.artists", plan["artists"], list(tested))
     read = {name: read_export(folder) for name, folder in exports.items()}
     gaps = {name: Gaps(export) for name, export in read.items()}
+    parts: dict[str, list[ByEncoder]] = {}
     for result in report["results"]:
         release, encoder = result["release"], result["encoder"]
         seen = Seen(read[encoder], release, placebos[release], models[encoder], plan,
@@ -52,7 +54,8 @@ def check(
         rows = {row["artist"]: row for row in result["artists"]}
         here.same("artists", list(rows), list(tested))
         classification(here, seen, result, rows)
-        matching(here, seen, gaps[encoder], result, rows)
+        sets, found = matching(here, seen, gaps[encoder], result, rows)
+        parts.setdefault(release, []).append(ByEncoder(encoder, sets, found))
         galleries(here, seen, rows)
         near_copies(here, seen, result, rows, len(report["results"]))
     for one in report["releases"]:
@@ -62,6 +65,7 @@ def check(
         share = (first["by_works"] if first.get("by_works") else first["summary"])["accuracy"]
         for figure in (f"{100 * share:.1f} %", f"{first['summary']['auc']:.2f}"):
             done.same(f"answer.{release['name']}: {figure}", figure in text, True)
+    combined_findings(done, report, {r["name"]: parts[r["name"]] for r in report["releases"]})
     _agreement(done.at("agreement"), report)
     _report_wide(done, report)
     return done.problems

@@ -13,15 +13,23 @@ from typing import Any
 from tests.support.recompute_draws import Check
 from tests.support.recompute_world import SIGNIFICANT, Row
 
+FOUND = ("significant", "imitated", "named", "nearer")
+TOGETHER = "all encoders"
+
 
 def check_gate(report: Mapping[str, Any], conditions: Sequence[str], base: str) -> list[str]:
     """Evaluate every condition on the report's own figures, which `check` and `check_comparisons` verify."""
     done = Check()
     releases = [(r["release"], r["encoder"]) for r in report["results"] if r["release"] != base]
-    named = {r["encoder"] for r in report["results"] if not r.get("by_works")}
+    together = [c for c in conditions if "combined" in report and re.match(r"[a-z.]+", c)[0] in FOUND]  # type: ignore[index]
     asked = [
+        (condition, one["release"], TOGETHER)
+        for one in report.get("combined", ()) if one["release"] != base for condition in together
+    ]  # fmt: skip
+    named = {r["encoder"] for r in report["results"] if not r.get("by_works")}
+    asked += [
         (condition, *one) for one in releases for condition in conditions
-        if one[1] in named or not named or not _by_name(condition)
+        if condition not in together and (one[1] in named or not named or not _by_name(condition))
     ]  # fmt: skip
     done.same("gate", [(v["condition"], v["release"], v["encoder"]) for v in report["gate"]], asked)
     for verdict in report["gate"]:
@@ -82,8 +90,12 @@ def _counts(
     """What a count might be: a name test with an unfair reference may call anybody, or miss anybody."""
     if metric not in ("imitated", "named", "significant"):
         return {value, value + more}
-    result = _result(report, release, said["encoder"])
-    calls = name_test_calls(result)
+    own = [
+        r
+        for r in report["results"]
+        if r["release"] == release and said["encoder"] in (TOGETHER, r["encoder"])
+    ]
+    result, calls = own[0], min((ways for r in own if (ways := name_test_calls(r))), default="")
     if calls == "too often":
         return {0.0, value, value + more}
     return {value, value + (max(more, len(result["artists"]) - value) if calls else more)}
@@ -126,7 +138,7 @@ def _more(report: Mapping[str, Any], metric: str, said: Row, against: bool, rele
     else:
         found = [row["finding"] for row in _result(report, release, said["encoder"])["artists"]]
         if against:
-            found = [row[f"finding_{side}"] for row in _compared(report, said)["artists"]]
+            found = _against(report, said, release, side)
         unjudged = sum(finding in ("not tested", "this encoder cannot tell") for finding in found)
         untestable = (metric == "imitated") * found.count("name effect; specificity not testable")
         total = len(found)
@@ -134,6 +146,10 @@ def _more(report: Mapping[str, Any], metric: str, said: Row, against: bool, rele
 
 
 def _result(report: Mapping[str, Any], release: str, encoder: str) -> Row:
+    """The result of a release by an encoder, or by all together, in the same form as far as findings go."""
+    if encoder == TOGETHER:
+        one = next(c for c in report["combined"] if c["release"] == release)
+        return {**one, "summary": one}
     return next(r for r in report["results"] if (r["release"], r["encoder"]) == (release, encoder))
 
 
@@ -142,7 +158,7 @@ def _metric(
 ) -> float:
     """The figure that a condition refers to: of the comparison, or of the release alone."""
     release = release or said["release"]
-    result = next(r for r in report["results"] if (r["release"], r["encoder"]) == (release, said["encoder"]))
+    result = _result(report, release, said["encoder"])
     if metric in ("copies", "candidates"):
         pairs = result["copies"]["pairs"]
         confirmed = sum(pair["decided"] == "confirmed" for pair in pairs)
@@ -184,7 +200,7 @@ def _metric(
         )
     found = [row["finding"] for row in result["artists"]]
     if against:
-        found = [row[f"finding_{side}"] for row in _compared(report, said)["artists"]]
+        found = _against(report, said, release, side)
     if all(finding in ("not tested", "this encoder cannot tell") for finding in found):
         return math.nan
     labels = {"imitated": SIGNIFICANT[:1], "named": SIGNIFICANT[1:3], "nearer": SIGNIFICANT[3:]}.get(
@@ -193,9 +209,55 @@ def _metric(
     return sum(finding in labels for finding in found)
 
 
+def _against(report: Mapping[str, Any], said: Row, release: str, side: str) -> list[str]:
+    """The findings for the artists that are in both releases."""
+    if said["encoder"] != TOGETHER:
+        return [row[f"finding_{side}"] for row in _compared(report, said)["artists"]]
+    of_new = [c for c in report["comparisons"] if c["new"]["release"] == said["release"]]
+    both = set.intersection(*({row["artist"] for row in c["artists"]} for c in of_new))
+    return [row["finding"] for row in _result(report, release, TOGETHER)["artists"] if row["artist"] in both]
+
+
 def _compared(report: Mapping[str, Any], said: Row) -> Row:
     return next(c for c in report["comparisons"]
                 if (c["new"]["release"], c["encoder"]) == (said["release"], said["encoder"]))  # fmt: skip
+
+
+def _table_rows(report: Mapping[str, Any]) -> list[Row]:
+    """The lines of the table: of all encoders together, then of each encoder."""
+    columns = list(report["results"][0]["artists"][0])
+    rows, parts = [], {}
+    for one in report.get("combined", ()):
+        for row in one["artists"]:
+            alone = "; ".join(part["encoder"] for part in row["encoders"] if part["alone"])
+            cells = {key: row.get(key) for key in columns}
+            rows.append(
+                {
+                    "release": one["release"],
+                    "encoder": TOGETHER,
+                    **cells,
+                    **_works_columns(report, {}, row),
+                    "p_closed": None,
+                    "alone": alone,
+                }
+            )
+            parts.update({(one["release"], part["encoder"], row["artist"]): part for part in row["encoders"]})
+    for result in report["results"]:
+        for row in result["artists"]:
+            more = {}
+            if parts:
+                part = parts[result["release"], result["encoder"], row["artist"]]
+                more = {key: part[key] for key in ("p_closed", "alone")}
+            rows.append(
+                {
+                    "release": result["release"],
+                    "encoder": result["encoder"],
+                    **row,
+                    **_works_columns(report, result, row),
+                    **more,
+                }
+            )
+    return rows
 
 
 WORKS_COLUMNS = (
@@ -218,10 +280,7 @@ def check_table(report: Mapping[str, Any], file: Path) -> list[str]:
     done = Check()
     with file.open(encoding="utf-8-sig", newline="") as opened:
         lines = list(csv.DictReader(opened))
-    rows = [
-        {"release": result["release"], "encoder": result["encoder"], **row, **_works_columns(report, result, row)}
-        for result in report["results"] for row in result["artists"]
-    ]  # fmt: skip
+    rows = _table_rows(report)
     done.same("artists.csv, lines", len(lines), len(rows))
     for line, row in zip(lines, rows, strict=False):
         row = {key: value for key, value in row.items() if key not in ("rank_histogram", "neighbours")}

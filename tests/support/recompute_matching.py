@@ -33,8 +33,13 @@ FOLDS = 10
 TOLD = 0.05  # level at which works of an artist are told from those of others
 
 
-def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str, Row]) -> None:
-    """Check the nearness of the imitations: AUC, tests of sets, validity of the encoder, findings."""
+def matching(
+    here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str, Row]
+) -> tuple[Sets, dict[str, Row]]:
+    """Check the nearness of the imitations: AUC, tests of sets, validity of the encoder, findings.
+
+    Returns the sets, and the recomputed figures of each artist.
+    """
     summary, tests = result["summary"], seen.plan["tests"]
     here.same("summary.n_works", summary["n_works"], len(seen.works))
     here.same("summary.n_ranked", summary["n_ranked"], len(seen.made))
@@ -99,6 +104,7 @@ def matching(here: Check, seen: Seen, gaps: Gaps, result: Row, rows: Mapping[str
     here.same("summary.auc_low", summary["auc_low"], low)
     here.same("summary.auc_high", summary["auc_high"], high)
     here.within("summary.p_auc", summary["p_auc"], assignment(sets.table(list(rows)), tests["n_resamples"]))
+    return sets, found
 
 
 def _auc_ends(cell: Array, units: Sequence[Sequence[Any]], level: float) -> tuple[float, float]:

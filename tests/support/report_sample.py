@@ -20,9 +20,13 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.audit.record import rejected_pictures
 from imindex.retrieval.compare.releases import Side, compare
 from imindex.retrieval.evidence.classify_release import classify_release
+from imindex.retrieval.evidence.combined import combine_encoders
 from imindex.retrieval.evidence.gallery import gallery
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.near_copies import copies
+from imindex.retrieval.evidence.release_walk import Wanted, observe
+from imindex.retrieval.evidence.set_scores import set_scores
+from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.report.report import assemble
 from imindex.retrieval.results import (
@@ -116,6 +120,7 @@ def enlarged(findings: AuditFindings, n: int) -> AuditFindings:
         plan=replace(findings.plan, artists=tuple(pairs)),
         encoders=findings.encoders[:1],
         results=tuple(_enlarged(one, pairs) for one in findings.results if one.encoder == "demo"),
+        combined=(),
         comparisons=(
             replace(findings.comparisons[0], artists=_renamed(findings.comparisons[0].artists, pairs)),
         ),
@@ -179,6 +184,12 @@ def sample_findings(
         encoder={"device": "cpu"},
     )  # fmt: skip
     blocked = BlockedPicture(path="b.png", prompt="<b>", reason="all of one colour")
+    results = tuple(
+        _result(indexes[encoder], encoder, release, named, testing)
+        for encoder in encoders
+        for release in (WEAK, STRONG)
+    )
+    tested = (*named, "Nobody Inparticular")
     return AuditFindings(
         title="Do the stand-ins imitate <artists> & others?",
         plan=PlanRecord(
@@ -193,7 +204,7 @@ def sample_findings(
                     to="5f" * 32,
                 ),
             ),
-            artists=(*named, "Nobody Inparticular"),
+            artists=tested,
             background=(),
             templates=TEMPLATES,
             per_artist=n_imitations,
@@ -228,14 +239,16 @@ def sample_findings(
                 (STRONG, "generated", ("demo",), (blocked,)),
             )
         ),
-        results=tuple(
-            _result(indexes[encoder], encoder, release, named, testing)
-            for encoder in encoders
-            for release in (WEAK, STRONG)
-        ),
+        results=results,
         comparisons=(replace(comparison, encoder="demo"),),
         gate=VERDICTS,
         rejects=rejected_pictures([indexes["demo"]]),
+        combined=tuple(
+            combine_encoders([one for one in results if one.release == release], tested, testing)
+            for release in (WEAK, STRONG)
+        )
+        if second
+        else (),
     )
 
 
@@ -300,6 +313,8 @@ def _result(path: Path, encoder: str, release: str, named: Sequence[str], testin
     )
     with Index(path) as index:
         shown, copied = gallery(index, release, named), copies(index, release, PLACEBOS)
+        observed = observe(Shared(index), [Wanted(release, testing)])[release]
+        sets = set_scores(observed, testing)
     return AuditResult(
         release=release,
         encoder=encoder,
@@ -309,4 +324,5 @@ def _result(path: Path, encoder: str, release: str, named: Sequence[str], testin
         rank_histogram={artist: one.rank_histogram for artist, one in shown.items()},
         neighbours={artist: one.neighbours for artist, one in shown.items()},
         copies=copied,
+        sets=sets,
     )
