@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -1042,14 +1043,20 @@ class Encoder:
         return np.concatenate(vectors)
 
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
-        """Encode texts.
+        """Encode texts. A Python warning counts those of which the end is not read, because they are too long.
 
         Returns
         -------
         ndarray, shape (n, d), float16
             Unit vectors.
         """
-        vectors: npt.NDArray[np.float16] = self._encoder.encode_texts(list(several(texts, "texts")))
+        from imindex.indexer.encoders.tokens import cut_note, tokens_of
+
+        listed = list(several(texts, "texts"))
+        vectors: npt.NDArray[np.float16] = self._encoder.encode_texts(listed)
+        tokens = tokens_of(self._encoder, listed)
+        if tokens and tokens.n_cut:
+            warnings.warn(cut_note(self.info.name(), tokens, "texts"), stacklevel=2)
         return vectors
 
     def __repr__(self) -> str:

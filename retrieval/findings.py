@@ -62,3 +62,5 @@ SIGNIFICANT = (
 """Findings that are significant at the level after correction."""
 UNJUDGED = (Finding.CANNOT_TELL, Finding.NOT_TESTED)
 """Findings without a judgement: a count over artists of which none could be judged is unknown."""
+TOGETHER = "all encoders"
+"""What verdicts and tables call all encoders together, in place of an encoder."""

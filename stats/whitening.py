@@ -18,7 +18,6 @@ FLOOR = 1e-3
 """Smallest weight of the identity, so that the covariance can be inverted."""
 _MATRIX_UNITS = 2.0**16
 _MEAN_UNITS = 2.0**24
-_SUM_UNITS = 2.0**32
 _BLOCK_VALUES = 2**20
 """Number of values that are held as float64 at a time."""
 
@@ -159,9 +158,9 @@ def learn(works: npt.ArrayLike, work_artist: npt.ArrayLike) -> Whitening:
     if n_artists < 2:
         raise ValueError("works: whitening is learnt on works of at least two artists.")
     mean = np.zeros(d)
-    for rows in groups:  # exact sums, whatever the order: each mean is rounded to a multiple of 2**-32
-        mean += np.round(_sum(vectors, rows) / len(rows) * _SUM_UNITS)
-    mean = np.round(mean / n_artists / _SUM_UNITS * _MEAN_UNITS) / _MEAN_UNITS
+    for rows in groups:
+        mean += _sum(vectors, rows) / len(rows)
+    mean = np.round(mean / n_artists * _MEAN_UNITS) / _MEAN_UNITS
     covariance, squares = np.zeros((d, d)), 0.0
     for rows in groups:
         part = np.zeros((d, d))

@@ -71,6 +71,7 @@ LIBRARIES = {
     "faiss": ("indexer/ann/",),
     "diffusers": ("indexer/generate/",),
     "open_clip": ("indexer/encoders/open_clip.py",),
+    "timm": ("indexer/encoders/timm.py",),
     "cv2": ("retrieval/evidence/outlines.py", "indexer/decode/jpeg.py"),
     "cryptography": ("indexer/integrity/signature.py",),
     "ray": ("indexer/runners/",),

@@ -59,7 +59,7 @@ BLOCKED = "blocked: "
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 """The arithmetic of a forward pass."""
-OPTIONAL_ENCODER = ("tokens-sha256", "text-probe", "package", "preprocess-from")
+OPTIONAL_ENCODER = ("tokens-sha256", "text-probe", "package", "preprocess-from", "pretrained-sha256")
 """The attributes of /encoder that may be missing."""
 LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")
 
@@ -109,6 +109,9 @@ class EncoderInfo:
     preprocess_from : str
         Where preprocessing and activation were taken from, in words, if the weights do not state them
         (`imindex.indexer.encoders.published`). Empty if they do. Not part of the identity.
+    pretrained_sha256 : str
+        Digest of the file of weights, where the back end states it. Not part of the identity: the same weights can come
+        in several files.
     """
 
     model: str
@@ -122,6 +125,7 @@ class EncoderInfo:
     text_probe: str = ""
     package: str = ""
     preprocess_from: str = ""
+    pretrained_sha256: str = ""
 
     @property
     def color(self) -> str:
@@ -203,8 +207,9 @@ class EncoderInfo:
 
     def short_name(self) -> str:
         """Return model and weights as recorded, such as `ViT-B-32/openai`; of a path only the last part."""
-        folder = self.model.removeprefix("local-dir:")
-        model = f"local-dir:{PurePath(folder).name}" if folder != self.model else _last_part(self.model)
+        prefix, colon, folder = self.model.rpartition(":")
+        known = prefix == "local-dir" or PurePath(folder).is_absolute()
+        model = f"{prefix}{colon}{PurePath(folder).name}" if known else _last_part(self.model)
         return f"{model}/{_last_part(self.pretrained)}" if self.pretrained else model
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-WEIGHTS = frozenset({"dea6f25c82ed20025034f3a6388f400ab704a1e38752e3fb99bd968fc20d7256"})
+WEIGHTS = frozenset(
+    {
+        "dea6f25c82ed20025034f3a6388f400ab704a1e38752e3fb99bd968fc20d7256",  # demo
+        "1232956528812af3fb27ddcac15c1a80f0198a06f07cfb95539617d734bb7448",  # demo-style
+    }
+)
 """Digests of the weights of every demonstration encoder that imindex has shipped; none is ever removed."""
 NOT_EVIDENCE = (
     "Demonstration encoder: not for evidence. It is a small model that comes with imindex to try it out. "

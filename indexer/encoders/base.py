@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
+from imindex.indexer.encoders.tokens import Tokens
 
 if TYPE_CHECKING:  # both import torch, and this module is also read where nothing is encoded
     import torch
@@ -104,6 +105,15 @@ class Encoder(Protocol):
             The encoder has no text side (`has_text` is False).
         """
         raise no_text_side(self.info)
+
+    def tokens(self, texts: Sequence[str]) -> Tokens | None:
+        """Return how many tokens of texts are read. None if that is not known, which is the default.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        """
+        return None
 
 
 class Backend(Protocol):

@@ -96,6 +96,20 @@ def preprocess_note(info: EncoderInfo) -> str:
     return f"{info.name()}: the weights do not say how pictures are prepared; {settings} from {info.preprocess_from}."
 
 
+def digest_note(info: EncoderInfo) -> str:
+    """Say which file of weights was loaded; empty if its digest is not recorded.
+
+    Parameters
+    ----------
+    info : EncoderInfo
+    """
+    if not info.pretrained_sha256:
+        return ""
+    return (
+        f"{info.pretrained} has the SHA-256 {info.pretrained_sha256}, and its weights {info.weights_sha256}."
+    )
+
+
 def encoder_for(  # noqa: PLR0913
     path: Path,
     *,
@@ -175,6 +189,8 @@ def encoder_for(  # noqa: PLR0913
         lazy = LazyEncoder(load_new, batch_size or default_size)
         if taken := preprocess_note(lazy.get().info):
             note(taken)
+        if told := digest_note(lazy.get().info):
+            note(told)
         return lazy
     with Index(path) as index:
         info = index.encoder

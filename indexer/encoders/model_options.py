@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
 
@@ -77,6 +79,38 @@ def join_options(name: str, options: Mapping[str, str]) -> str:
     """
     tail = "&".join(f"{key}={options[key]}" for key in sorted(options))
     return f"{name}?{tail}" if tail or "?" in name else name
+
+
+FOLDERS = ("local-dir:", "timm:local-dir:", "transformers:")
+"""What the name of a model starts with where a folder follows; after the last, it may be a repository."""
+
+
+def with_folder(model: str, at: Callable[[str], Path]) -> str:
+    """Return the name of a model with an absolute path for its folder and its options sorted, as an index records it.
+
+    Parameters
+    ----------
+    model : str
+        As `--model` takes it.
+    at : callable
+        Takes the path as it was written, and returns where it is.
+
+    Examples
+    --------
+    >>> with_folder("timm:local-dir:vit?size=64&pooling=avg", Path("/models").joinpath)
+    'timm:local-dir:/models/vit?pooling=avg&size=64'
+    >>> with_folder("transformers:org/repo", Path("/models").joinpath)
+    'transformers:org/repo'
+    """
+    prefix = next((prefix for prefix in FOLDERS if model.startswith(prefix)), None)
+    if prefix is None:
+        return model
+    name, options = (model, {}) if prefix == FOLDERS[0] else split_options(model)
+    path = at(name.removeprefix(prefix))
+    if prefix == "transformers:" and not path.is_dir():
+        return model
+    name = f"{prefix}{os.path.normpath(path.absolute())}"
+    return name if prefix == FOLDERS[0] else join_options(name, options)
 
 
 def _known(known: Collection[str] | None) -> str:

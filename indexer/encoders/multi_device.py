@@ -11,6 +11,7 @@ import torch
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.encoders.base import Encoder
+from imindex.indexer.encoders.tokens import Tokens
 
 
 def on_devices(
@@ -103,6 +104,10 @@ class MultiDeviceEncoder(Encoder):
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
         """Encode texts on the first device, see `Encoder.encode_texts`."""
         return self.replicas[0].encode_texts(texts)
+
+    def tokens(self, texts: Sequence[str]) -> Tokens | None:
+        """Return how many tokens of texts are read, see `Encoder.tokens`."""
+        return self.replicas[0].tokens(texts)
 
 
 def _shares(pixels: torch.Tensor, n: int) -> list[torch.Tensor]:

@@ -41,6 +41,7 @@ from imindex.indexer.encoders.open_clip_config import (
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
 from imindex.indexer.encoders.published import OPTION, Settings, taken
 from imindex.indexer.encoders.registry import BACKENDS, DEMO_MODEL, open_clip_spelling, options_apart
+from imindex.indexer.encoders.tokens import Tokens
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, weights_digest
 from imindex.indexer.encoders.torchscript import refuse_torchscript
 from imindex.indexer.encoders.weights import OPTIONAL, holds_only, import_towers, weights_assigned
@@ -94,6 +95,34 @@ class OpenClipEncoder(TorchEncoder):
         assert self._tokenizer is not None  # has_text
         features: torch.Tensor = self.model.encode_text(self._tokenizer(texts).to(self.device))
         return features
+
+    def tokens(self, texts: Sequence[str]) -> Tokens | None:
+        """Return how many tokens of texts are read, see `Encoder.tokens`."""
+        tokenizer: Any = self._tokenizer
+        limit = getattr(tokenizer, "context_length", None)
+        needed = _tokens_needed(tokenizer, texts)
+        if needed is None or not limit:
+            return None
+        read = tuple(tuple(ids) for ids in tokenizer(list(texts)).tolist()) if texts else ()
+        return Tokens(tuple(needed), int(limit), read)
+
+
+def _tokens_needed(tokenizer: Any, texts: Sequence[str]) -> list[int] | None:
+    """Return the lengths of whole texts in tokens, with special ones; None for a tokenizer of another kind."""
+    if isinstance(tokenizer, open_clip.SimpleTokenizer):
+        plain = tokenizer.reduction_fn is None
+        return [len(tokenizer.encode(text)) + 2 for text in texts] if plain else None
+    if not isinstance(tokenizer, (open_clip.tokenizer.HFTokenizer, open_clip.tokenizer.SigLipTokenizer)):
+        return None
+    cleaned = [tokenizer.clean_fn(text) for text in texts]
+    in_clips = (
+        getattr(tokenizer, "tokenizer_mode", "") == "clips"
+    )  # open_clip adds three special tokens itself
+    ids = (
+        tokenizer.tokenizer(text, add_special_tokens=not in_clips, verbose=False).input_ids
+        for text in cleaned
+    )
+    return [len(one) + 3 * in_clips for one in ids]
 
 
 def load(

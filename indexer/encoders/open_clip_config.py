@@ -206,9 +206,9 @@ def _check_timm(model: str, name: object) -> None:
     """Let through the names of timm's own models: others are paths or repositories, which name further models."""
     if name is None:
         return
-    import timm
+    from imindex.indexer.encoders.timm import is_network
 
-    if not isinstance(name, str) or re.search(r"[:/\\]", name) or not timm.is_model(name):
+    if not isinstance(name, str) or re.search(r"[:/\\]", name) or not is_network(name.partition(".")[0]):
         raise ImindexError(
             f"The configuration of {model} has the timm_model_name {_shown(name)}, which is not a model of the "
             "installed timm. Update timm, or use another model."

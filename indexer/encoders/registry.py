@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from imindex.indexer.encoders.base import Backend
 
 BACKENDS = {
+    "csd": "imindex.indexer.encoders.csd",
+    "megastyle": "imindex.indexer.encoders.megastyle",
     "open_clip": "imindex.indexer.encoders.open_clip",
     "sscd": "imindex.indexer.encoders.sscd",
     "timm": "imindex.indexer.encoders.timm",

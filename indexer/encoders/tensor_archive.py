@@ -8,6 +8,7 @@ function except those of this module is called. Bytes are read only for the tens
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -90,17 +91,19 @@ class Bag:
         self.attributes = state
 
 
-class _Made(Bag):
-    """The result of a function of the file that makes a value of no interest, such as a setting of an optimizer."""
+class _Inert(Bag):
+    """What a class or function of the list `inert` makes: a value of no interest, such as a setting of an optimizer."""
 
     __slots__ = ()
 
+    def __new__(cls, *_: object) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+
     def __setstate__(self, state: object) -> None:
-        self.attributes = {}
-
-
-def _inert(*_: object) -> _Made:
-    return _Made()
+        """Forget it."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,7 @@ class _Reader(pickle.Unpickler):
             lists = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist")
             self._names |= {f"torch.jit._pickle.{name}": _as_it_is for name in lists}
             self._names["torch.jit._pickle.restore_type_tag"] = _as_it_is
-        self._names |= dict.fromkeys(inert, _inert)
+        self._names |= dict.fromkeys(inert, _Inert)
         self._is_script = is_script
 
     def find_class(self, module: str, name: str) -> Any:
@@ -381,3 +384,12 @@ def read_tensors(
             ) from error
     with TensorArchive(path, inert) as archive:
         return archive.tensors(named_tensors(part(archive.value)))
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open_input(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

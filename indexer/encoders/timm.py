@@ -22,12 +22,19 @@ import torch
 
 from imindex.indexer.core.bounds import Bounds
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.preprocess_bounds import INTERPOLATIONS, MAX_SIDE
+from imindex.indexer.core.preprocess_bounds import (
+    AS_ENCODED,
+    INTERPOLATIONS,
+    MAX_SIDE,
+    REJECT,
+    preprocess_fault,
+)
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.decode.preprocess import Preprocess
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.model_options import join_options, split_options
 from imindex.indexer.encoders.multi_device import on_devices
+from imindex.indexer.encoders.published import OPTION, Settings, taken
 from imindex.indexer.encoders.quiet import quiet
 from imindex.indexer.encoders.registry import STYLE_MODEL
 from imindex.indexer.encoders.timm_config import DATA_KEYS, read_folder
@@ -55,6 +62,7 @@ _WITHOUT_EFFECT = frozenset(
      "in_chans", "num_classes", "patch_drop_rate", "pos_drop_rate", "proj_drop_rate", "strict_img_size"}
 )  # fmt: skip
 """Arguments that change no vector, or that the size, the pooling or the weights state."""
+_SHARE = "crop_pct"
 _MOST_GROWTH = 16
 """Times the numbers of a file that a network may have before position embeddings are interpolated."""
 _FIT = "Name the network that the weights were made for."
@@ -88,6 +96,12 @@ class _Source:
         Preprocessing as timm has it, of `DATA_KEYS`.
     arguments : mapping
         Arguments of the network, from the configuration of a folder.
+    layers : int
+        Layers that the arguments ask for.
+    taken_from : str
+        Where `data` was taken from, if the weights do not state it.
+    recorded : Preprocess, optional
+        What an index records, in place of `data`.
     """
 
     name: str
@@ -96,6 +110,9 @@ class _Source:
     file: Path | None
     data: Mapping[str, Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    layers: int = 0
+    taken_from: str = ""
+    recorded: Preprocess | None = None
 
     @property
     def timm_name(self) -> str:
@@ -133,6 +150,7 @@ def load(
     devices: Sequence[torch.device],
     precision: str,
     batch_size: int | None,
+    preprocess_from: str | EncoderInfo | None = None,
 ) -> Encoder:
     """Load a timm network, see `imindex.indexer.encoders.base.Backend`.
 
@@ -144,8 +162,9 @@ def load(
         HEIGHTxWIDTH in pixels.
     pretrained : str, optional
         A file of weights for a network by name.
-    devices, precision, batch_size
-        See `imindex.indexer.encoders.base.Backend`.
+    devices, precision, batch_size, preprocess_from
+        See `imindex.indexer.encoders.base.Backend`. A network by name without a tag and a file of weights do not state
+        how pictures are prepared.
 
     Raises
     ------
@@ -154,15 +173,25 @@ def load(
         apply to it.
     """
     name, options = split_options(model, OPTIONS)
-    source = _source(name.removeprefix(NAME).removeprefix(":"), pretrained)
+    source = _source(name.removeprefix(NAME).removeprefix(":"), pretrained, preprocess_from)
     wanted = _size(model, options.get("size"))
     with quiet():
+        state = _read(source.file) if source.file else None
+        if state is not None and source.layers > len(state):
+            raise ImindexError(
+                f"{source.file} does not fit {source.timm_name}: it has {len(state)} weights, and the configuration "
+                f"asks for {source.layers} layers. {_FIT}"
+            )
         sketch = _sketch(model, source, wanted)
-        network = _filled(source, sketch) if source.file else _downloaded(source, sketch)
+        network = _downloaded(source, sketch) if state is None else _filled(source, sketch, state)
     digest = weights_digest(network)
     for each in (network, sketch.network):
         _pool(model, each, options.get("pooling"))
-    preprocess = preprocessing(model, source.data, sketch.size)
+    preprocess = (
+        replace(source.recorded, size=sketch.size)
+        if source.recorded
+        else preprocessing(model, source.data, sketch.size)
+    )
     kept = {key: value for key, value in source.arguments.items() if key not in _WITHOUT_EFFECT}
     info = EncoderInfo(
         model=join_options(source.name, options),
@@ -177,6 +206,7 @@ def load(
         preprocess=preprocess.as_dict(),
         dim=_dimensions(model, sketch),
         precision=precision,
+        preprocess_from=source.taken_from,
     )
 
     def make(device: torch.device, batch_size: int | None) -> Encoder:
@@ -197,15 +227,51 @@ def knows(model: str, pretrained: str | None) -> bool:
     return not pretrained and (tag in tags if tag else bool(tags))
 
 
-def published_data(architecture: str) -> dict[str, dict[str, Any]]:
-    """Return timm's preprocessing, of `DATA_KEYS`, of each published tag of a network by name.
+def is_network(name: str) -> bool:
+    """Whether timm has a network of this name, without a tag. Paths and repositories are none."""
+    return re.fullmatch(r"\w+", name) is not None and bool(timm.is_model(name))
+
+
+def published(architecture: str) -> dict[str, Settings]:
+    """Return how pictures are prepared for the published weights of a network, by their tags.
+
+    Parameters
+    ----------
+    architecture : str
+        As timm lists it, or as `--model` takes it.
 
     Examples
     --------
-    >>> published_data("convnext_tiny")["dinov3_lvd1689m"]["crop_pct"]
-    1.0
+    >>> published("vit_base_patch16_siglip_224")["v2_webli"].size
+    (224, 224)
     """
-    return {tag: _data(_published(f"{architecture}.{tag}")) for tag in _tags(architecture)}
+    architecture = architecture.removeprefix(f"{NAME}:")
+    return {tag: _settings(_data(_published(f"{architecture}.{tag}"))) for tag in _tags(architecture)}
+
+
+def _settings(data: Mapping[str, Any]) -> Settings:
+    _, height, width = data["input_size"]
+    return Settings(
+        mean=tuple(map(float, data["mean"])),
+        std=tuple(map(float, data["std"])),
+        interpolation=str(data["interpolation"]),
+        resize_mode=str(data["crop_mode"]),
+        size=(int(height), int(width)),
+        other=((_SHARE, repr(float(data["crop_pct"]))),),
+    )
+
+
+def _data_of(settings: Settings) -> Mapping[str, Any]:
+    """Return timm's preprocessing; the inverse of `_settings`."""
+    assert settings.size is not None
+    return {
+        "input_size": (3, *settings.size),
+        "interpolation": settings.interpolation,
+        "mean": settings.mean,
+        "std": settings.std,
+        "crop_pct": float(dict(settings.other)[_SHARE]),
+        "crop_mode": settings.resize_mode,
+    }
 
 
 def preprocessing(model: str, data: Mapping[str, Any], size: tuple[int, int]) -> Preprocess:
@@ -237,8 +303,8 @@ def preprocessing(model: str, data: Mapping[str, Any], size: tuple[int, int]) ->
             f"{model} crops the share {share!r} of a picture, and imindex from 0.05 to 1. Use another model."
         )
     mean, std = (tuple(map(float, resolved[key])) for key in ("mean", "std"))
-    scaled = tuple(math.floor(side / share) for side in size)
-    settings: dict[str, Any] = {"size": size, "mean": mean, "std": std, "interpolation": interpolation}
+    scaled = (math.floor(size[0] / share), math.floor(size[1] / share))
+    plain = Preprocess(size=size, mean=mean, std=std, interpolation=interpolation)
     if mode == "border":
         grey = {round(255 * value) for value in mean}
         if scaled != size or len(grey) != 1:
@@ -246,26 +312,32 @@ def preprocessing(model: str, data: Mapping[str, Any], size: tuple[int, int]) ->
                 f"{model} pads pictures with a colour, or crops them after padding, which imindex does not do. "
                 "Use another model."
             )
-        return Preprocess.from_dict({**settings, "resize_mode": "longest", "fill_color": grey.pop()})
-    settings["resize_mode"] = "squash" if mode == "squash" else "shortest"
-    rectangle = size[0] != size[1] and mode != "squash" and interpolation != "bicubic"
-    if scaled != size or rectangle:
-        settings["resize_to"] = scaled[0] if scaled[0] == scaled[1] else scaled
-    return Preprocess.from_dict(settings)
+        settings = replace(plain, resize_mode="longest", fill_color=grey.pop())
+    else:
+        squash = mode == "squash"
+        edge = scaled[0] if scaled[0] == scaled[1] else scaled
+        stated = scaled != size or (size[0] != size[1] and not squash and interpolation != "bicubic")
+        settings = replace(
+            plain, resize_mode="squash" if squash else "shortest", resize_to=edge if stated else None
+        )
+    return Preprocess.from_dict(settings.as_dict())
 
 
-def _source(name: str, pretrained: str | None) -> _Source:
+def _source(name: str, pretrained: str | None, preprocess_from: str | EncoderInfo | None) -> _Source:
     """Return the network that a name, without back end and options, and a file of weights stand for."""
+    chosen = preprocess_from if isinstance(preprocess_from, str) else None
     if name == STYLE_MODEL:
         if pretrained:
             raise ImindexError(
                 f"--pretrained {pretrained} has no place beside --model {name}, which brings its weights. Drop it."
             )
+        _refuse_choice(chosen, "the config.json that comes with imindex")
         return replace(_folder(f"local-dir:{STYLE_FOLDER}", None), name=name)
     if name.startswith("local-dir:"):
+        _refuse_choice(chosen, "the config.json of the folder")
         return _folder(name, pretrained)
     architecture, _, tag = name.partition(".")
-    if not timm.is_model(architecture):
+    if not is_network(architecture):
         raise ImindexError(_unknown(name))
     tags = _tags(architecture)
     if tag and tag not in tags:
@@ -281,21 +353,41 @@ def _source(name: str, pretrained: str | None) -> _Source:
                 f"weights as --model {NAME}:{architecture}.TAG, where TAG is one of {', '.join(tags) or 'none'}."
             )
         file = Path(pretrained)
-    if not tags:
-        raise ImindexError(
-            f"timm has no published weights of {architecture}, so nothing says how pictures are prepared for it. "
-            f"Save the network as a folder with config.json and model.safetensors, and pass {NAME}:local-dir:FOLDER."
-        )
-    if file is None:
+    if file is None or tag:
+        if not tags:
+            raise ImindexError(
+                f"timm has no published weights of {architecture}. Pass a file with --pretrained FILE and {OPTION} "
+                f"MODEL:TAG, or a folder that timm saved as --model {NAME}:local-dir:FOLDER."
+            )
         tag = tag or str(_published(architecture)["tag"])
+        _refuse_choice(chosen, f"the tag {tag} of {architecture}")
+        named = name if file else f"{architecture}.{tag}"
+        return _Source(f"{NAME}:{named}", architecture, tag, file, _data(_published(f"{architecture}.{tag}")))
+    first = tags[0] if tags else ""
+    if isinstance(preprocess_from, EncoderInfo) and not preprocess_fault(preprocess_from.preprocess):
+        recorded = Preprocess.from_dict(preprocess_from.rendered(AS_ENCODED, REJECT).preprocess)
+        size = {"input_size": (3, *recorded.size)}
+        origin = preprocess_from.preprocess_from
         return _Source(
-            f"{NAME}:{architecture}.{tag}",
-            architecture,
-            tag,
-            None,
-            _data(_published(f"{architecture}.{tag}")),
+            f"{NAME}:{name}", architecture, first, file, size, taken_from=origin, recorded=recorded
         )
-    return _Source(f"{NAME}:{name}", architecture, tag or tags[0], file, _agreed(architecture, tag))
+    if not tags and chosen is None:
+        raise ImindexError(
+            f"A file of weights does not say how pictures are prepared for it, and timm has no published weights of "
+            f"{architecture}. Pass {OPTION} MODEL:TAG if it was trained as published ones of another network were, or "
+            f"a folder that timm saved as --model {NAME}:local-dir:FOLDER."
+        )
+    found = taken(architecture, chosen, published)
+    return _Source(
+        f"{NAME}:{name}", architecture, first, file, _data_of(found.settings), taken_from=found.source
+    )
+
+
+def _refuse_choice(chosen: str | None, states: str) -> None:
+    if chosen:
+        raise ImindexError(
+            f"{OPTION} {chosen} has no place beside {states}, which says how pictures are prepared. Drop it."
+        )
 
 
 def _unknown(name: str) -> str:
@@ -308,25 +400,9 @@ def _unknown(name: str) -> str:
     )
 
 
-def _agreed(architecture: str, tag: str) -> Mapping[str, Any]:
-    """Return the preprocessing for a file of weights: that of a tag or, without one, what all tags agree on."""
-    published = published_data(architecture)
-    if tag:
-        return published[tag]
-    first = next(iter(published.values()))
-    differing = [key for key in DATA_KEYS if any(data[key] != first[key] for data in published.values())]
-    if differing:
-        raise ImindexError(
-            f"A file of weights does not say how pictures are prepared for it, and the published weights of "
-            f"{architecture} differ in {', '.join(differing)}: {', '.join(published)}. Name the tag that the weights "
-            f"come from, or were trained from: --model {NAME}:{architecture}.TAG."
-        )
-    return first
-
-
 def _tags(architecture: str) -> tuple[str, ...]:
     """Return the tags of the published weights of a network."""
-    if not re.fullmatch(r"\w+", architecture) or not timm.is_model(architecture):
+    if not is_network(architecture):
         return ()
     names = timm.list_pretrained(f"{architecture}.*")
     return tuple(name.partition(".")[2] for name in names)
@@ -339,7 +415,7 @@ def _published(name: str) -> Mapping[str, Any]:
     return dict(config.to_dict())
 
 
-def _data(config: Mapping[str, Any]) -> dict[str, Any]:
+def _data(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the preprocessing of a configuration, with timm's defaults."""
     resolved = timm.data.resolve_data_config(pretrained_cfg=dict(config))
     return {key: resolved[key] for key in DATA_KEYS}
@@ -353,7 +429,7 @@ def _folder(name: str, pretrained: str | None) -> _Source:
             f"--pretrained {pretrained} has no place beside --model {model}, which brings its weights. Drop it."
         )
     found = read_folder(folder)
-    if not timm.is_model(found.architecture):
+    if not is_network(found.architecture):
         raise ImindexError(f"{folder}: {_unknown(found.architecture)}")
     own = _published(found.architecture) if _tags(found.architecture) else {}
     size = {"input_size": own["input_size"]} if "input_size" in own else {}
@@ -363,7 +439,7 @@ def _folder(name: str, pretrained: str | None) -> _Source:
         raise ImindexError(
             f"{folder} has a preprocessing that cannot be used: {_reason(error)} Correct it."
         ) from error
-    return _Source(model, found.architecture, "", found.weights, data, found.arguments)
+    return _Source(model, found.architecture, "", found.weights, data, found.arguments, found.layers)
 
 
 # Networks
@@ -385,13 +461,14 @@ def _size(model: str, option: str | None) -> tuple[int, int] | None:
 
 def _sketch(model: str, source: _Source, wanted: tuple[int, int] | None) -> _Sketch:
     """Make the network on the meta device."""
-    size = wanted or tuple(source.data["input_size"])[-2:]
-    if len(size) != 2 or not all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in size):
+    channels, *sides = source.data["input_size"]
+    size = wanted or (sides[0], sides[1])
+    if not all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in size):
         raise ImindexError(
             f"{model} takes pictures of the size {size}. Each side has to be from 1 to {MAX_SIDE} pixels."
         )
-    if len(source.data["input_size"]) == 3 and source.data["input_size"][0] != 3:
-        raise ImindexError(f"{model} takes {source.data['input_size'][0]} channels. Pictures have 3.")
+    if channels != 3:
+        raise ImindexError(f"{model} takes {channels} channels. Pictures have 3.")
     arguments = {**source.arguments, "num_classes": 0}
     with quiet():
         known = timm.models.get_pretrained_cfg(source.timm_name, allow_unregistered=True)
@@ -447,20 +524,18 @@ def _downloaded(source: _Source, sketch: _Sketch) -> torch.nn.Module:
         with weights_assigned():
             network: torch.nn.Module = timm.create_model(
                 source.timm_name, pretrained=True, **sketch.arguments
-            ).eval()
+            )
     except Exception as error:
         raise ImindexError(
             f"The weights of {source.name} cannot be loaded: {_reason(error)} Without a network give a file: "
             f"--model {source.name} --pretrained /path/to/model.safetensors; --model demo needs no download."
         ) from error
-    return network
+    return network.eval()
 
 
-def _filled(source: _Source, sketch: _Sketch) -> torch.nn.Module:
-    """Load a file of weights; every weight has to have its place."""
+def _filled(source: _Source, sketch: _Sketch, state: Mapping[str, Any]) -> torch.nn.Module:
+    """Load the tensors of a file; every weight has to have its place."""
     file = source.file
-    assert file is not None
-    state = _read(file)
     n_file = sum(value.numel() for value in state.values() if isinstance(value, torch.Tensor))
     n_network = sum(value.numel() for value in sketch.network.state_dict().values())
     if n_network > _MOST_GROWTH * max(n_file, 1):
@@ -472,15 +547,13 @@ def _filled(source: _Source, sketch: _Sketch) -> torch.nn.Module:
             state = dict(sketch.convert(state, sketch.network))
         except Exception as error:
             raise ImindexError(f"{file} does not fit {source.timm_name}: {_reason(error)} {_FIT}") from error
-    state = _fitting(source, sketch, file, state)
-    network: torch.nn.Module = timm.create_model(
-        source.timm_name, pretrained=False, **sketch.arguments
-    ).eval()
+    state = _fitting(source, sketch, state)
+    network: torch.nn.Module = timm.create_model(source.timm_name, pretrained=False, **sketch.arguments)
     network.load_state_dict(state, strict=False)
-    return network
+    return network.eval()
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> Mapping[str, Any]:
     """Return the tensors of a file of weights, as timm reads it. No code of the file is run."""
     refuse_special_files(file)
     if is_torchscript(file):
@@ -503,9 +576,7 @@ def _read(file: Path) -> dict[str, Any]:
     return state
 
 
-def _fitting(
-    source: _Source, sketch: _Sketch, file: Path, state: Mapping[str, Any]
-) -> dict[str, torch.Tensor]:
+def _fitting(source: _Source, sketch: _Sketch, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Return the weights of the network, without its classifier, or refuse a file that has others."""
     own = sketch.network.state_dict()
     kept = {key: value for key, value in state.items() if key in own or key not in sketch.classifier}
@@ -526,7 +597,7 @@ def _fitting(
         if keys
     ]
     if faults:
-        raise ImindexError(f"{file} does not fit {source.timm_name}: {'; '.join(faults)}. {_FIT}")
+        raise ImindexError(f"{source.file} does not fit {source.timm_name}: {'; '.join(faults)}. {_FIT}")
     return kept
 
 

@@ -25,7 +25,7 @@ _FORBIDDEN = frozenset(
 )  # fmt: skip
 """Arguments of `timm.create_model` that are no part of a network."""
 _FOREIGN = ("auto_map", "custom_code", "custom_load", "custom_pipelines", "trust_remote_code")
-_MOST_LAYERS = 1000
+_MOST_LAYERS = 200
 _MOST = 1 << 16
 """The largest number among the arguments of a network."""
 
@@ -43,12 +43,15 @@ class FolderConfig:
         Preprocessing, of `DATA_KEYS`, as far as it is stated; mean and std are.
     arguments : mapping
         Arguments of the network: numbers, short texts, and lists of them.
+    layers : int
+        Layers that the arguments ask for.
     """
 
     architecture: str
     weights: Path
     data: Mapping[str, Any]
     arguments: Mapping[str, Any]
+    layers: int
 
 
 def read_folder(folder: Path) -> FolderConfig:
@@ -92,33 +95,58 @@ def read_folder(folder: Path) -> FolderConfig:
             f"{config} does not say how pictures are prepared (mean and std in pretrained_cfg). Add it, as it is in "
             "the configuration of the published weights that these come from."
         )
+    _check_data(config, stated)
     arguments = _arguments(config, settings.get("model_args") or {})
     if "input_size" not in stated and "img_size" in arguments:
         side = arguments["img_size"]
         stated["input_size"] = [3, *(side if isinstance(side, list) else [side, side])]
-    return FolderConfig(architecture, file, stated, arguments)
+    layers = _layers(arguments)
+    if layers > _MOST_LAYERS:
+        raise ImindexError(
+            f"{config}: model_args asks for {layers} layers. A network has at most {_MOST_LAYERS}."
+        )
+    return FolderConfig(architecture, file, stated, arguments, layers)
 
 
-def _arguments(config: Path, arguments: object) -> dict[str, Any]:
+def _check_data(config: Path, data: Mapping[str, Any]) -> None:
+    """Check the types of an untrusted preprocessing; the ranges are checked where it is used."""
+    for key, value in data.items():
+        if key in ("interpolation", "crop_mode"):
+            valid, expected = isinstance(value, str), "a text"
+        elif key == "crop_pct":
+            valid, expected = _is_number(value), "a number"
+        else:
+            valid = isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+            expected = "a list of three numbers"
+        if not valid:
+            raise ImindexError(f"{config} has the {key} {repr(value)[:60]}, not {expected}. Correct it.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _arguments(config: Path, arguments: object) -> Mapping[str, Any]:
     """Check the arguments of a network in an untrusted configuration."""
     if not isinstance(arguments, dict):
         raise ImindexError(f"{config}: model_args is not an object. Pass a folder that timm saved.")
-    layers = 0
     for key, value in arguments.items():
         if not _ARGUMENT.fullmatch(key) or key in _FORBIDDEN or not _is_plain(value):
             raise ImindexError(
                 f"{config}: model_args has {key[:40]!r}, which is not an argument of a network with a value that "
                 f"imindex accepts (numbers up to {_MOST}, short texts, lists of them). Remove it."
             )
-        if re.search(r"depth|layers|blocks|repeat|stages", key):
-            layers += sum(one for one in _flat(value) if isinstance(one, int))
-    if layers > _MOST_LAYERS:
-        raise ImindexError(
-            f"{config}: model_args asks for {layers} layers. A network has at most {_MOST_LAYERS}."
-        )
     if arguments.get("in_chans", 3) != 3:
         raise ImindexError(f"{config}: the network takes {arguments['in_chans']} channels. Pictures have 3.")
     return dict(arguments)
+
+
+def _layers(arguments: Mapping[str, Any]) -> int:
+    """Return how many layers the arguments of a network ask for, at most."""
+    values = [
+        value for key, value in arguments.items() if re.search(r"depth|layers|blocks|repeat|stages", key)
+    ]
+    return sum(one for one in _flat(values) if isinstance(one, int))
 
 
 def _flat(value: object) -> Iterator[object]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from imindex.indexer.encoders.model_options import join_options, split_options
 from imindex.indexer.encoders.multi_device import on_devices
 from imindex.indexer.encoders.open_clip_config import ATTENTION
 from imindex.indexer.encoders.probe import PROBE_TEXTS, tokens_digest
+from imindex.indexer.encoders.quiet import quiet
 from imindex.indexer.encoders.torch_encoder import TorchEncoder, tensors_digest
 from imindex.indexer.system.input_files import exists, read_text, refuse_special_files
 
@@ -268,7 +268,7 @@ def load(
             f"{name} is of the type {kind}, which has no pooling {pooling}. Use one of {', '.join(family.poolings)}."
         )
     tensors = _read_tensors(name, folder, _unused(family, pooling))
-    with _quiet():
+    with quiet_transformers():
         network = _network(name, config, family, pooling, tensors)
     preprocess = _preprocess(name, folder, network.config, family, options.get("size"))
     text = family.text and pooling == family.pooling
@@ -310,7 +310,7 @@ def _folder(name: str, place: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        with _quiet():
+        with quiet_transformers():
             return Path(snapshot_download(place, allow_patterns=list(_HUB_FILES)))
     except Exception as error:  # of many libraries
         reason = str(error).strip().partition("\n")[0]
@@ -457,25 +457,61 @@ def _network(
     """Return the network with all of its weights from the file, and all of the file's weights in the network."""
     import transformers
 
-    kind = str(config["model_type"])
-    network = getattr(transformers, _network_class(family, pooling))
     options = {"add_pooling_layer": pooling == "pooler"} if family.optional_pooler else {}
     try:
-        settings = transformers.CONFIG_MAPPING[kind].from_dict(dict(config))
-        with torch.device("meta"):
-            size = sum(weight.numel() for weight in network(settings, **options).parameters())
+        settings = transformers.CONFIG_MAPPING[str(config["model_type"])].from_dict(dict(config))
     except Exception as error:  # whatever the settings cause in transformers
-        raise ImindexError(
-            f"{name} has a config.json that transformers refuses: {error}. Use the published file."
-        ) from error
+        raise _unusable(name, error) from error
+    others = ", ".join(choice for choice in family.poolings if choice != pooling)
+    remedy = f"Use the folder of the published model, or another ?pooling= ({others})."
+    return filled(name, _network_class(family, pooling), settings, tensors, remedy, **options)
+
+
+def filled(
+    name: str,
+    network: str,
+    settings: Any,
+    tensors: Mapping[str, torch.Tensor],
+    remedy: str,
+    **options: bool,
+) -> Any:
+    """Return a network of transformers with the tensors of a file: all of its weights, and all of the tensors.
+
+    Parameters
+    ----------
+    name : str
+        The model's name, for messages.
+    network : str
+        The name of the class.
+    settings : transformers.PretrainedConfig
+    tensors : mapping of str to torch.Tensor
+        By the names of this or an older version of transformers.
+    remedy : str
+        A sentence for the message of a file that does not fit.
+    options
+        Of the class.
+
+    Raises
+    ------
+    ImindexError
+        The settings are impossible, or the tensors do not fit.
+    """
+    import transformers
+
+    kind = getattr(transformers, network)
+    try:
+        with torch.device("meta"):
+            size = sum(weight.numel() for weight in kind(settings, **options).parameters())
+    except Exception as error:
+        raise _unusable(name, error) from error
     stored = sum(tensor.numel() for tensor in tensors.values())
     if size > stored:
         raise ImindexError(
-            f"{name} lacks weights: its config.json describes {size:,} of them, and the file has {stored:,}. A "
-            f"part that the file does not have would be random.{_choices(family, pooling)}"
+            f"{name} lacks weights: its configuration describes {size:,} of them, and the file has {stored:,}. A "
+            f"part that the file does not have would be random. {remedy}"
         )
     try:
-        made, report = network.from_pretrained(
+        made, report = kind.from_pretrained(
             None,
             config=settings,
             state_dict={key: tensor.to(torch.float32) for key, tensor in tensors.items()},
@@ -486,27 +522,28 @@ def _network(
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ImindexError(
-            f"The weights of {name} do not fit its config.json: {reason} Use the files of one model."
+            f"The weights of {name} do not fit its configuration: {reason} Use the files of one model."
         ) from error
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if missing or unexpected or report["mismatched_keys"]:
         raise ImindexError(
-            f"The weights of {name} do not fit {_network_class(family, pooling)}: {len(missing)} are missing"
-            f"{_some(missing)}, {len(unexpected)} have no place{_some(unexpected)}, {len(report['mismatched_keys'])} "
-            f"have another shape. What is missing would be random.{_choices(family, pooling)}"
+            f"The weights of {name} do not fit {network}: {len(missing)} are missing{_some(missing)}, "
+            f"{len(unexpected)} have no place{_some(unexpected)}, {len(report['mismatched_keys'])} have another shape. "
+            f"What is missing would be random. {remedy}"
         )
     return made.eval()
+
+
+def _unusable(name: str, error: Exception) -> ImindexError:
+    return ImindexError(
+        f"{name} has a configuration that transformers refuses: {error}. Use the published file."
+    )
 
 
 def _network_class(family: Family, pooling: str) -> str:
     if family.network == "CLIPVisionModelWithProjection" and pooling != "projection":
         return "CLIPVisionModel"
     return family.network
-
-
-def _choices(family: Family, pooling: str) -> str:
-    others = [choice for choice in family.poolings if choice != pooling]
-    return f" Use the folder of the published model, or another ?pooling= ({', '.join(others)})."
 
 
 def _preprocess(name: str, folder: Path, config: Any, family: Family, size: str | None) -> Preprocess:
@@ -588,7 +625,7 @@ def _tokenizer(
     from transformers import AutoTokenizer
 
     try:
-        with _quiet():
+        with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(
                 str(folder), trust_remote_code=False, local_files_only=True
             )
@@ -619,22 +656,20 @@ def _vector_settings(config: Mapping[str, Any], *, text: bool) -> dict[str, obje
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Silence log messages and progress bars of transformers and the hub; what matters arrives as an exception."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as log
 
-    before, shown = logging.root.manager.disable, log.is_progress_bar_enabled()
-    hub_quiet = are_progress_bars_disabled()
-    logging.disable(logging.ERROR)
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.disable(before)
-        if shown:
-            log.enable_progress_bar()
-        (disable_progress_bars if hub_quiet else enable_progress_bars)()
+    with quiet():
+        shown, hub_quiet = log.is_progress_bar_enabled(), are_progress_bars_disabled()
+        log.disable_progress_bar()
+        try:
+            yield
+        finally:
+            if shown:
+                log.enable_progress_bar()
+            (disable_progress_bars if hub_quiet else enable_progress_bars)()
 
 
 def _some(keys: Sequence[str]) -> str:

@@ -168,6 +168,7 @@ def describe(index: Index, *, duplicates: bool = True) -> IndexSummary:
             **({"package": index.encoder.package} if index.encoder.package else {}),
             **index.encoder.identity(),
             **({"preprocess-from": taken} if (taken := index.encoder.preprocess_from) else {}),
+            **({"pretrained-sha256": file} if (file := index.encoder.pretrained_sha256) else {}),
         },
         ann=json_ready(index.ann() | {"bytes": index.ann_bytes()}),
         collections=tuple(

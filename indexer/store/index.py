@@ -457,7 +457,7 @@ def _read_encoder(attributes: Mapping[str, Attribute], version: str) -> EncoderI
             f"/encoder's precision is {precision[:40]!r}, which is not one of {', '.join(PRECISIONS)}"
         )
     optional = {
-        name.replace("-", "_"): text_of(attributes, name, digest=name == "tokens-sha256")
+        name.replace("-", "_"): text_of(attributes, name, digest=name.endswith("sha256"))
         for name in OPTIONAL_ENCODER
         if name in attributes and version not in ("1.0", "1.1")
     }

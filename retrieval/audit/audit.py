@@ -31,7 +31,7 @@ from imindex.retrieval.audit.run import Run
 from imindex.retrieval.audit.runs import first_provenance, recorded
 from imindex.retrieval.audit.what_changed import picture_changes
 from imindex.retrieval.compare.gate import outcome
-from imindex.retrieval.evidence.classify_release import label_texts
+from imindex.retrieval.evidence.label_lengths import label_texts, texts_to_the_name
 from imindex.retrieval.results import AuditFindings, Provenance, Report
 
 
@@ -98,7 +98,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             inputs = gather(plan, run.show.note, drawing=drawing, roots=named_roots(run))
         for note in inputs.notes:
             run.show.note(note)
-        encoders = Encoders(run)
+        encoders = Encoders(run, names=[*plan.tested, *dict.fromkeys(item.artist for item in inputs.works)])
         incomplete = check_models(run, inputs, encoders)
         entries = register(
             plan,
@@ -163,7 +163,8 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
         if lazy.loaded:
             with Index(path) as index:
                 lists = label_texts(index.artists, run.plan.tests.labels, run.plan.label_templates)
-            built.texts.encode_with(lazy.get(), lists)
+                to_names = texts_to_the_name(index.artists, run.plan.label_templates)
+            built.texts.encode_with(lazy.get(), lists, counted=to_names)
     if report.rejected:
         run.show.note(f"{report.rejected} pictures were rejected; the report lists them.")
     if report.blocked:

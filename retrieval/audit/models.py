@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from imindex.indexer.core.json_text import parse_json, split_lines
 from imindex.indexer.core.preprocess_bounds import SRGB
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.encoders.lazy import LazyEncoder, encoder_for, preprocess_note
+from imindex.indexer.encoders.model_options import FOLDERS, with_folder
 from imindex.indexer.encoders.registry import differences, open_clip_spelling, options_apart
 from imindex.indexer.generate.prompts import Shot, shots
 from imindex.indexer.sources.find import find
@@ -31,6 +32,7 @@ from imindex.retrieval.audit.on_cluster import (
     pipelines_of,
 )
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
+from imindex.retrieval.evidence.label_lengths import check_label_lengths
 from imindex.retrieval.results import BlockedPicture
 
 if TYPE_CHECKING:
@@ -44,12 +46,11 @@ BY_WORKS = "classified by the artists' works, not by their names"
 
 def encoder_arguments(plan: Plan, encoder: EncoderSpec) -> dict[str, Any]:
     """Return the arguments that load an encoder: with paths relative to the plan."""
-    (model, options), pretrained = options_apart(encoder.model), encoder.pretrained
-    if model.startswith("local-dir:"):
-        model = f"local-dir:{plan.at(model.removeprefix('local-dir:'))}"
-    elif model.endswith(".json"):
-        model = str(plan.at(model))
-    model += options
+    (name, options), pretrained = options_apart(encoder.model), encoder.pretrained
+    model = encoder.model
+    if name.endswith(".json") and not name.startswith(FOLDERS):
+        model = f"{plan.at(name)}{options}"
+    model = with_folder(model, lambda path: Path(plan.at(path)))
     if pretrained and plan.at(pretrained).is_file():
         pretrained = str(plan.at(pretrained))
     color = SRGB if encoder.color == "auto" else encoder.color
@@ -135,18 +136,15 @@ def named_as_planned(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> bool:
 def _named(plan: Plan, spec: EncoderSpec, info: EncoderInfo) -> EncoderInfo:
     """Return what an index would record of the plan's encoder; where the plan leaves it open, what it does record."""
     named = encoder_arguments(plan, spec)
-    model, options = options_apart(open_clip_spelling(str(named["model"])))
-    pretrained = named["pretrained"] or info.pretrained
-    folder = model.removeprefix("local-dir:")
-    if folder != model:
-        model = f"local-dir:{os.path.normpath(Path(folder).absolute())}"
-    elif model.endswith(".json"):
-        model = os.path.normpath(Path(model).absolute())
+    model, pretrained = open_clip_spelling(str(named["model"])), named["pretrained"] or info.pretrained
+    name, options = options_apart(model)
+    if name.endswith(".json") and not name.startswith(FOLDERS):
+        model = f"{os.path.normpath(Path(name).absolute())}{options}"
     if named["pretrained"] and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).resolve())
     precision = info.precision if named["precision"] == "auto" else named["precision"]
     color = info.color if spec.color == "auto" else spec.color
-    planned = replace(info, model=model + options, pretrained=pretrained, precision=precision)
+    planned = replace(info, model=model, pretrained=pretrained, precision=precision)
     return planned.rendered(color, info.truncated)
 
 
@@ -186,10 +184,13 @@ class Encoders:
     Parameters
     ----------
     run : Run
+    names : sequence of str
+        The artists that a new index is going to name: an encoder that does not read them whole is refused.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, names: Sequence[str] = ()):
         self._run = run
+        self._names = list(dict.fromkeys(names))
         self._loaded: dict[str, Encoder] = {}
 
     def check(self, spec: EncoderSpec) -> None:
@@ -206,8 +207,7 @@ class Encoders:
         where = encoder_arguments(run.plan, spec)
         where["precision"] = encoding_precision(run, where["precision"])
         encoder = load(**where, device=encoding_device(run), batch_size=encoding_batch(run))
-        if taken := preprocess_note(encoder.info):
-            run.show.note(taken)
+        self._check_new(encoder)
         if encoder.device.type == "cpu":
             self._loaded[spec.name] = encoder
 
@@ -236,9 +236,18 @@ class Encoders:
         named = encoder_arguments(run.plan, spec)
         named["precision"] = encoding_precision(run, named["precision"])
         lazy = encoder_for(path, **named, device=encoding_device(run), batch_size=encoding_batch(run))
-        if taken := preprocess_note(lazy.info):
-            run.show.note(taken)
+        self._check_new(lazy.get())
         return lazy
+
+    def _check_new(self, encoder: Encoder) -> None:
+        """Say what a new encoder took from elsewhere and how many texts it cuts; refuse it if it cuts names."""
+        run = self._run
+        if taken := preprocess_note(encoder.info):
+            run.show.note(taken)
+        if encoder.has_text:
+            labels, templates = run.plan.tests.labels, run.plan.label_templates
+            if cut := check_label_lengths(encoder, self._names, labels, templates):
+                run.show.note(cut.sentence(encoder.info.name()))
 
     def _default_size(self) -> int:
         from imindex.indexer.encoders.precision import default_batch_size

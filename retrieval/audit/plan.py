@@ -29,6 +29,7 @@ from imindex.retrieval.audit.plan_table import (
     Tests,
     decode,
 )
+from imindex.retrieval.findings import TOGETHER
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -259,6 +260,10 @@ def _plan(path: Path, text: str, content: dict[str, Any], note: Callable[[str], 
     names = [release.name for release in plan.releases]
     _check_names(path, "releases", names)
     _check_names(path, "encoders", [encoder.name for encoder in plan.encoders])
+    if any(clean_name(encoder.name).casefold() == TOGETHER for encoder in plan.encoders):
+        raise ImindexError(
+            f'{path}: encoders: "{TOGETHER}" is what the report calls all of them together. Use another name.'
+        )
     if plan.base and plan.base not in names:
         raise ImindexError(
             f"{path}: compare.base is {plan.base!r}, which is not a release. The releases are {', '.join(names)}."

@@ -88,6 +88,8 @@ confidence_level = 0.95
 labels = ["Artwork", "Digital artwork", "Artwork from the public domain"]   # besides the artists
 # templates = ["Artwork from {{artist}}"]       # for classification by name; default: those of the prompts
 # as_paper = true                 # add the tests of Casper et al. 2023 to the report, with what they assume
+# csls = 15                       # correct ranks for hubs by CSLS over so many neighbours; 0: by cosine
+# whiten = true                   # whiten all vectors by what is learnt on works (stats/METHODS.md)
 copies_rate = 0.05                # probability that an audit without copies has a candidate for a copy
 
 # [compare]

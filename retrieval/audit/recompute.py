@@ -36,6 +36,7 @@ from imindex.retrieval.audit.provenance_check import provenance_faults
 from imindex.retrieval.audit.register import changed, read_register
 from imindex.retrieval.audit.row_check import row_faults
 from imindex.retrieval.audit.run import Run, Workspace
+from imindex.retrieval.evidence.testing import tests_version
 from imindex.retrieval.report.rendering import PAGE, TABLE, Rendered, check_rendered
 from imindex.retrieval.report.report import assemble
 from imindex.retrieval.results import (
@@ -78,8 +79,10 @@ class Recomputed:
         Whether the cached results used other random streams than this version of imindex. Bootstrap intervals and
         Monte-Carlo p-values then differ by Monte-Carlo error; all other figures are the same.
     other_tests : bool
-        Whether the audit used the tests of version 0.1.0. Findings and p-values of the tests then differ, and only
-        values that both versions have are compared.
+        Whether the audit used an earlier version of the tests. Findings and p-values of the tests then differ, and
+        only values that both versions have are compared.
+    tests_before : int
+        That version; 0 if it is the present one.
     same : tuple of str
         Files of the report that agree with a new rendering.
     notes : tuple of str
@@ -95,6 +98,7 @@ class Recomputed:
     versions: dict[str, tuple[str, str]] = field(default_factory=dict)
     other_streams: bool = False
     other_tests: bool = False
+    tests_before: int = 0
     same: tuple[str, ...] = ()
     uncompared: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -136,7 +140,10 @@ def recompute(run: Run) -> Recomputed:
     outcome = Recomputed(run.workspace.folder, entries[-1].plan)
     stored = _read(run.workspace.folder / REPORT)
     run = replace(run, as_paper=any(result.get("as_paper") for result in stored["results"]))
+    before = stored["plan"].get("tests_used", 1)
     outcome.other_tests = any("statistic" not in result["summary"] for result in stored["results"])
+    if isinstance(before, int) and before < tests_version(len(run.plan.encoders)):
+        outcome.other_tests, outcome.tests_before = True, before
     with run.stage("check", 0):
         inputs = gather(run.plan, run.show.note, drawing=entries[-1].placebo_drawing, roots=run.compute.roots)
     if run.plan.digest != entries[-1].plan:

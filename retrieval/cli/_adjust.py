@@ -9,7 +9,6 @@ import click
 
 from imindex.indexer.core.bounds import CSLS_NEIGHBOURS
 from imindex.indexer.terminal.options import FromSignature, add_options, within
-from imindex.retrieval.results import WhitenedBy
 
 ADJUST = ("csls", "csls_k", "whiten")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,11 +43,3 @@ def adjust_options(of: str, *, only: str = "") -> Callable[[F], F]:
         )  # fmt: skip
 
     return add
-
-
-def adjusted(csls_k: int | None, whitened: WhitenedBy | None) -> str:
-    """Say how similarities were adjusted, as the end of a sentence or a title; empty if they were not."""
-    said = [f"adjusted for hubs (CSLS, k = {csls_k})"] if csls_k else []
-    if whitened is not None:
-        said.append(f"whitened by {whitened.n_works:,} works of {whitened.n_artists:,} artists")
-    return " and ".join(said)

@@ -57,7 +57,7 @@ def encoder_table(result: EncoderComparison) -> Table:
             _figure("told", "artists told", 16, share=True),
             _figure("false_negative_rate", "missed at 5 % false", 8, share=True),
             _figure("calibration_error", "calibration error", 6, share=True),
-            _figure("set_size", "artists in 95 % set", 5, large=True),
+            _figure("set_size", f"artists in {100 * result.set_level:g} % set", 5, large=True),
             _figure("skewness", "hubness (skewness)", 7, large=True),
             _figure("anti_hubs", "anti-hubs", 4, share=True),
             _figure("mean_cosine", "mean cosine", 4),

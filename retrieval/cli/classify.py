@@ -37,7 +37,7 @@ from imindex.indexer.terminal.output import (
     text_table,
 )
 from imindex.indexer.terminal.table import Column
-from imindex.retrieval.cli._adjust import ADJUST, adjust_options, adjusted
+from imindex.retrieval.cli._adjust import ADJUST, adjust_options
 from imindex.retrieval.cli._evidence import (
     ACCURACY,
     accuracy_options,
@@ -50,6 +50,7 @@ from imindex.retrieval.results import (
     Classification,
     ClassificationMethod,
     ClassifiedArtist,
+    adjusted,
 )
 
 CLASSIFY = "imindex.retrieval.evidence.classify_release:classify_release"
@@ -198,6 +199,8 @@ def _classification_note(results: Classification, method: ClassificationMethod) 
         notes.append(how)
     if method.n_generic:
         notes.append(f"{percent(method.generic_share)} nearest to a generic label")
+    if results.cut_texts:
+        notes.append(results.cut_texts.sentence("the encoder").rstrip("."))
     if method.n_unscored:
         notes.append(
             f"{method.n_unscored} pictures whose artist has no other works to compare with count as wrong"

@@ -76,7 +76,7 @@ def encoders() -> None:
 )  # fmt: skip
 @click.option("-k", "k", cls=FromSignature, of=COMPARE, type=within(NEIGHBOURS), help="Number of neighbours.")
 @click.option(
-    "--confidence-level", cls=FromSignature, of=COMPARE, type=within(SHARE), help="Of intervals and conformal sets."
+    "--confidence-level", cls=FromSignature, of=COMPARE, type=within(SHARE), help="Of all intervals."
 )  # fmt: skip
 @click.option(
     "--level", cls=FromSignature, of=COMPARE, type=within(SHARE), help="Level of the tests of differences."

@@ -28,7 +28,7 @@ from imindex.indexer.terminal.output import (
     say,
     show_table,
 )
-from imindex.retrieval.cli._adjust import adjust_options, adjusted
+from imindex.retrieval.cli._adjust import adjust_options
 from imindex.retrieval.cli._evidence import (
     TESTING,
     UNIT_WARNING,
@@ -40,7 +40,7 @@ from imindex.retrieval.cli._evidence import (
 from imindex.retrieval.cli._tables import LISTED, match_fields, match_table, references
 from imindex.retrieval.cli._workers import workers_of, workers_options
 from imindex.retrieval.evidence.compared import sampling_notes
-from imindex.retrieval.results import Matching
+from imindex.retrieval.results import Matching, adjusted
 
 NO_WORKS = "no works"
 MATCH = "imindex.retrieval.evidence.match_release:match_release"

@@ -39,10 +39,10 @@ from imindex.indexer.terminal.output import (
     short_path,
     show_table,
 )
-from imindex.retrieval.cli._adjust import ADJUST, adjust_options, adjusted
+from imindex.retrieval.cli._adjust import ADJUST, adjust_options
 from imindex.retrieval.cli._query_tables import FIELDS, Thumbnails, answer_table, whole_table
 from imindex.retrieval.cli._workers import workers_of, workers_options
-from imindex.retrieval.results import QueryAnswer
+from imindex.retrieval.results import QueryAnswer, adjusted
 
 if TYPE_CHECKING:
     from imindex.retrieval.api import OpenIndex
@@ -160,6 +160,12 @@ def query(
             f"{count(len(copied), 'neighbour')} {verb} in the index more than once under the same artist. They are "
             "listed and counted once."
         )
+    for answer in result.queries:
+        if answer.tokens:
+            say(
+                f"{answer.query} has {answer.tokens} tokens, and the encoder reads {answer.tokens_read} of them: what "
+                "follows is not searched for."
+            )
     if as_json:
         print_json(result.to_dict())
     else:

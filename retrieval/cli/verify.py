@@ -538,7 +538,13 @@ def _results(folder: Path, options: Mapping[str, Any]) -> Check:
             "The audit used other random streams than this version of imindex: only bootstrap intervals and "
             "Monte Carlo p-values should differ, within their Monte Carlo error."
         )
-    if again.other_tests:
+    if again.tests_before > 1:
+        lines.append(
+            "The audit used the tests of an earlier imindex, in which each encoder had findings of its own and the "
+            "first determined the answer. Now all encoders are in one test, so the answer, the gate and the page may "
+            "differ; `imindex audit` applies the present tests to the same pictures."
+        )
+    elif again.other_tests:
         lines.append(
             "The audit used the tests of imindex 0.1.0. Its findings and p-values rest on another statistic and "
             "another rule, so they may differ; `imindex audit` applies the present tests to the same pictures."

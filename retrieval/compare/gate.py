@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.exit_codes import REFUSED, UNDECIDED
-from imindex.retrieval.findings import UNJUDGED, Finding
+from imindex.retrieval.findings import TOGETHER, UNJUDGED, Finding
 from imindex.retrieval.results import (
     AuditResult,
     Classification,
@@ -97,8 +97,6 @@ FEWEST = "fewest findable"
 """Key in the figures of a release: the smallest number of artists that its tests can find, infinity for none."""
 FEWEST_SHIFTS = "fewest shifts"
 """The same for the tests of changes between two releases."""
-TOGETHER = "all encoders"
-"""The encoder of verdicts on the findings by all encoders together."""
 BY_NAME_TEST = ("significant", "imitated", "named")
 """Counts that rest on placebo names, where a release has such names."""
 CALLS = {"too often": "name test calls too often", "too seldom": "name test calls too seldom"}

@@ -55,11 +55,12 @@ from imindex.retrieval.results import (
     LeftOut,
     ReleaseNames,
     ReleaseSide,
+    adjusted,
 )
 from imindex.retrieval.vectors.blocks import Float16, Int64
 from imindex.retrieval.vectors.checks import check_vectors
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
-from imindex.retrieval.vectors.whitened import as_stored, learnt, whitened, whitening_of
+from imindex.retrieval.vectors.whitened import as_stored, described, learnt, whitened, whitening_of
 from imindex.stats.changes import ChangeTest
 from imindex.stats.keyed import generator
 from imindex.stats.whitening import Whitening
@@ -318,7 +319,8 @@ def prepare(base: Side, new: Side, testing: Testing = DEFAULTS) -> Prepared:
     _check_sides(sides)
     artists, left_out = _comparable(sides)
     artists, works, notes = _same_works(sides, artists, left_out)
-    notes = [*_names_notes(sides), *notes]
+    how = adjusted(testing.csls_k, None if whitening is None else described(whitening))
+    notes = [*_names_notes(sides), *notes, *([f"Similarities are {how}."] if how else [])]
     if not artists:
         reasons = Counter(artist.why for artist in left_out).most_common(1)
         raise ImindexError(

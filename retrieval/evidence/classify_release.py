@@ -22,6 +22,7 @@ from imindex.retrieval.classify.by_name import average_templates, confidences, l
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
 from imindex.retrieval.classify.classify import classify
 from imindex.retrieval.evidence.classification_tests import classification_evidence, naming
+from imindex.retrieval.evidence.label_lengths import check_label_lengths, label_texts
 from imindex.retrieval.evidence.release_names import names_of_release
 from imindex.retrieval.evidence.release_walk import Observed
 from imindex.retrieval.evidence.shared import TextEncoder, Texts
@@ -160,9 +161,11 @@ def classify_release(  # noqa: PLR0913
         n = len(chosen.rows)
         both = chosen.followed_by(references)
         templates_top1: dict[str, float] = {}
+        cut_texts = None
         scored: list[tuple[str, Callable[[], Float64]]]
         if by == "name" and texts is not None:
             by_template, mean_scores = scores_by_name(index, both, labels, templates, texts, candidates)
+            cut_texts = check_label_lengths(texts, index.artists, labels, templates, candidates.tolist())
             scored = [(f"by name, {_quoted(templates)}", lambda: mean_scores)]
             if len(templates) > 1:
                 templates_top1 = {
@@ -194,6 +197,7 @@ def classify_release(  # noqa: PLR0913
             methods=tuple(reversed(methods)),
             demonstration=is_demonstration(index.encoder.weights_sha256),
             names=names_known,
+            cut_texts=cut_texts,
             csls_k=csls_k_used,
             whitened=whitened_by(index),
         )
@@ -246,7 +250,8 @@ def scores_by_name(
     Raises
     ------
     ImindexError
-        If a template lacks `{artist}`, a label is an artist's name or is listed twice, or the encoder cannot be loaded.
+        If a template lacks `{artist}`, a label is an artist's name or is listed twice, the encoder cannot be loaded, or
+        it does not read the whole name of a candidate.
     """
     invalid = [template for template in templates if "{artist}" not in template]
     if invalid:
@@ -261,6 +266,7 @@ def scores_by_name(
         raise ImindexError(
             f"The generic label {repeated[0]} is listed twice. Pass each label once in labels (--label)."
         )
+    check_label_lengths(encoder, index.artists, labels, templates, candidates.tolist())
     named = label_texts(index.artists, labels, templates)
     by_template = [encoder.encode_texts(texts) for texts in named[: len(templates)]]
     generic = encoder.encode_texts(named[-1]) if labels else np.empty((0, encoder.dim), np.float16)
@@ -273,12 +279,6 @@ def scores_by_name(
 
     separate = (scores(texts) for texts in by_template) if len(templates) > 1 else iter(())
     return separate, scores(average_templates(np.stack(by_template)))
-
-
-def label_texts(artists: Sequence[str], labels: Sequence[str], templates: Sequence[str]) -> list[list[str]]:
-    """Return the lists of texts that `scores_by_name` encodes: artists in each template, then any labels."""
-    named = [[template.replace("{artist}", artist) for artist in artists] for template in templates]
-    return [*named, list(labels)] if labels else named
 
 
 def candidate_numbers(index: Index, chosen: Pictures) -> Int64:

@@ -22,6 +22,7 @@ def gallery(
     n_works: int = 6,
     *,
     observed: Observed | None = None,
+    csls_k: int | None = None,
 ) -> dict[str, Gallery]:
     """Return, for each artist, a histogram of ranks and some works with their nearest own imitation.
 
@@ -37,6 +38,8 @@ def gallery(
         intervals, so that the choice is not arbitrary.
     observed : Observed, optional
         The release, if it was observed before, with `neighbours`.
+    csls_k : int, optional
+        Rank by CSLS with this many neighbours, if the release was not observed before.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def gallery(
         Keyed by artist. Paths are relative to the folder of the index.
     """
     if observed is None:
-        observed = observe(Shared(index), [Wanted(collection, neighbours=True)])[collection]
+        observed = observe(Shared(index), [Wanted(collection, csls_k=csls_k, neighbours=True)])[collection]
     assert observed.neighbours is not None
     works, _ = observed.shared.works
     paths, prompts, seeds = (index.column(name) for name in ("path", "prompt", "seed"))

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.encoders.tokens import Tokens, tokens_of
 from imindex.indexer.store.index import Index
 from imindex.retrieval.evidence.compared import Compared, compared_works
 from imindex.retrieval.evidence.looks import Looks
@@ -54,6 +55,7 @@ class Texts:
     def __init__(self, load: Callable[[], TextEncoder]):
         self._load = functools.cache(load)
         self._vectors: dict[tuple[str, ...], Float16] = {}
+        self._tokens: dict[tuple[str, ...], Tokens | None] = {}
         self._known: bool | None = None
 
     @property
@@ -75,11 +77,29 @@ class Texts:
             self._vectors[key] = self._load().encode_texts(texts)
         return self._vectors[key]
 
-    def encode_with(self, encoder: TextEncoder, lists: Iterable[Sequence[str]]) -> None:
-        """Encode lists of texts with an encoder that is already loaded, if it has a text side. It is not kept."""
+    def tokens(self, texts: Sequence[str]) -> Tokens | None:
+        """Return how many tokens of texts are read, see `imindex.indexer.encoders.base.Encoder.tokens`."""
+        key = tuple(texts)
+        if key not in self._tokens:
+            self._tokens[key] = tokens_of(self._load(), texts)
+        return self._tokens[key]
+
+    def encode_with(
+        self,
+        encoder: TextEncoder,
+        lists: Iterable[Sequence[str]],
+        counted: Iterable[Sequence[str]] = (),
+    ) -> None:
+        """Encode lists of texts with an encoder that is already loaded, if it has a text side. It is not kept.
+
+        Their tokens are counted, and those of further lists.
+        """
         self._known = encoder.has_text
         for texts in lists if encoder.has_text else ():
             self._vectors[tuple(texts)] = encoder.encode_texts(texts)
+            self._tokens[tuple(texts)] = tokens_of(encoder, texts)
+        for texts in counted if encoder.has_text else ():
+            self._tokens[tuple(texts)] = tokens_of(encoder, texts)
 
 
 class Shared:

@@ -25,8 +25,12 @@ TESTS = 2
 """Version of the statistics and rules behind the findings. An audit's register records it with the plan.
 
 1: sets are scored by rank, one correction covers both tests, and the gap decides who can be judged. 2: the statistic is
-learned from works, findings come in two steps, and a test on held-out works decides who can be judged.
+learned from works, findings come in two steps, and a test on held-out works decides who can be judged. 3: with several
+encoders, findings rest on all of them in one test (`imindex.stats.combination`): scores are combined by the sum of
+normal tails, with weight 1 for encoders that tell held-out works of the artist and 0 for others. With one encoder, 3
+is 2.
 """
+TESTS_TOGETHER = 3
 MIN_PROMPTS = 5
 """With fewer prompts than this they are held fixed: intervals are for these prompts, and the output says so."""
 
@@ -110,6 +114,11 @@ class Testing:
         """Return these settings as a result type."""
         values = {name: getattr(self, name) for name in HowTested.__struct_fields__}
         return HowTested(**{**values, "placebos": tuple(self.placebos)})
+
+
+def tests_version(n_encoders: int) -> int:
+    """Return the version of the tests (`TESTS`) that an audit with so many encoders uses."""
+    return TESTS if n_encoders < 2 else TESTS_TOGETHER
 
 
 def placebo_numbers(index: Index, patterns: Sequence[str], imitations: Pictures) -> list[int]:

@@ -150,7 +150,7 @@ def match(  # noqa: PLR0913
 
     Notes
     -----
-    CSLS (Lample et al. 2018, arXiv:1710.04087): r_k(y) is the mean cosine of imitation y to its k nearest works, or to
+    CSLS (Conneau et al. 2018, arXiv:1710.04087): r_k(y) is the mean cosine of imitation y to its k nearest works, or to
     all works if there are fewer; r_k(x) is the mean cosine of work x to its k nearest imitations. r_k(x) is constant
     for all imitations ranked for x, so it does not affect the ranks and is not computed. Imitations are ranked by
     ``2 k cos(x, y) - k r_k(y)`` in integer multiples of 2**-48, without rounding.

@@ -38,7 +38,7 @@ class Nearest:
 
 
 class OwnNeighbours:
-    """Observer that finds `Nearest` of every artist, in a release that is ranked by cosine.
+    """Observer that finds `Nearest` of every artist. With CSLS, the nearest imitation is that of the highest score.
 
     Parameters
     ----------
@@ -64,14 +64,14 @@ class OwnNeighbours:
             if artist not in block.further:
                 continue
             own = block.columns.own(artist)
-            table = block.similarity[here, own]
+            table = block.scores[here, own]
             best = table.argmax(axis=1)
             lines = np.arange(len(table))
-            cosine, works = table[lines, best], rows[here]
-            self._cosine[works] = cosine
+            highest, works = table[lines, best], rows[here]
+            self._cosine[works] = block.similarity[here, own][lines, best]
             self._imitation[works] = block.columns.order[own][best]
             # Equally near own imitations share its rank, and are not counted.
-            tied = (table == cosine[:, None]).sum(axis=1) - 1
+            tied = (table == highest[:, None]).sum(axis=1) - 1
             self._rank[works] = block.rank[here, own][lines, best] - tied
             if n_others:
                 nearer = 2 * n_others - block.further[artist].ravel()

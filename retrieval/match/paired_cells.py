@@ -31,7 +31,7 @@ class Cells(NamedTuple):
 
 
 class PairedCells:
-    """Observer that keeps the `Cells` of every artist. It receives the blocks of two releases, ranked by cosine.
+    """Observer that keeps the `Cells` of every artist. It receives the blocks of two releases, ranked alike.
 
     Notes
     -----
@@ -108,7 +108,7 @@ def _in_both(own: Block, other: Block, artist: int, here: slice) -> Int64:
     columns = own.columns.own(artist)
     among_other = [
         line.searchsorted(values, "left") + line.searchsorted(values, "right")
-        for line, values in zip(other.ordered[here], own.similarity[here, columns], strict=True)
+        for line, values in zip(other.ordered[here], own.scores[here, columns], strict=True)
     ]
     return np.asarray(own.midrank[here, columns] + np.array(among_other))
 

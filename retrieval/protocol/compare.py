@@ -24,7 +24,7 @@ from imindex.indexer.encoders.registry import name_of
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_intact
 from imindex.indexer.system.cpu import processors
-from imindex.retrieval.protocol.figures import FEWEST_ARTISTS, Figures, figures
+from imindex.retrieval.protocol.figures import FEWEST_ARTISTS, SET_LEVEL, Figures, figures
 from imindex.retrieval.results import (
     ComparedEncoder,
     EncoderComparison,
@@ -215,6 +215,7 @@ def compare_indexes(  # noqa: PLR0913
         imitations_present=any(one.imitations_present for one in held),
         k=k,
         confidence_level=confidence_level,
+        set_level=SET_LEVEL,
         level=level,
         n_resamples=n_resamples,
         seed=seed,
@@ -315,6 +316,11 @@ def _encoder(
 ) -> ComparedEncoder:
     def estimate(name: str) -> Estimate:
         figure = found.values[name]
+        if name == "false_positive_rate":
+            low, high = found.false_positive_range
+            return Estimate(
+                value=figure.estimate, low=min(low, figure.estimate), high=max(high, figure.estimate)
+            )
         ends = interval(
             figure,
             group=options.group,
@@ -347,7 +353,6 @@ def _encoder(
         chance_map=found.chance["map"],
         chance_recall_at_1=found.chance["recall_at_1"],
         calibration_error_if_calibrated=curve.if_calibrated,
-        threshold_spread=found.threshold_spread,
         reliability=tuple(
             ReliabilityBin(confidence=confidence, accuracy=min(accuracy, 1.0), weight=weight)
             for confidence, accuracy, weight in zip(

@@ -16,11 +16,11 @@ from imindex.retrieval.results import ComparedEncoder, EncoderComparison, Estima
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table of figures: its name, what it means, and a cell for each encoder."""
+    """A row of the table of figures: its name, what it means, and for each encoder the figure and its interval."""
 
     title: str
     meaning: str
-    cells: tuple[str, ...]
+    cells: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -97,18 +97,21 @@ def _groups(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> l
         return Row(title, meaning, cells)
 
     speeds = tuple(
-        "-"
+        ("-", "")
         if one.speed is None or one.speed.pictures_per_second is None
-        else f"{one.speed.pictures_per_second:.1f} per second on {one.speed.device}"
+        else (f"{one.speed.pictures_per_second:.1f} per second", f"on {one.speed.device}")
         for one in encoders
     )
     seconds = tuple(
-        "-"
-        if one.speed is None or one.speed.processor_seconds is None
-        else f"{one.speed.processor_seconds:.3f} s"
+        (
+            "-"
+            if one.speed is None or one.speed.processor_seconds is None
+            else f"{one.speed.processor_seconds:.3f} s",
+            "",
+        )
         for one in encoders
     )
-    level = f"{100 * result.confidence_level:g} %"
+    level = f"{100 * result.set_level:g} %"
     return [
         Group(
             "Retrieval of held-out works",
@@ -130,7 +133,7 @@ def _groups(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> l
                 ),
                 row(
                     "false alarms",
-                    "at a threshold learned for 5 % on other artists",
+                    "at a threshold learned for 5 % on other artists; range over splits",
                     "false_positive_rate",
                     "percent",
                 ),
@@ -165,7 +168,7 @@ def _groups(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> l
                 Row(
                     "of a calibrated one",
                     "what chance alone gives with this many works",
-                    tuple(f"{100 * one.calibration_error_if_calibrated:.1f} %" for one in encoders),
+                    tuple((f"{100 * one.calibration_error_if_calibrated:.1f} %", "") for one in encoders),
                 ),
                 row(f"coverage of {level} sets", "the set has the artist", "coverage", "percent"),
                 row(f"artists in a {level} set", "fewer is sharper", "set_size", digits=1),
@@ -179,19 +182,19 @@ def _groups(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> l
                 Row(
                     "vector",
                     "dimensions and bytes",
-                    tuple(f"{one.dim:,} ({one.bytes_per_vector:,} bytes)" for one in encoders),
+                    tuple((f"{one.dim:,}", f"{one.bytes_per_vector:,} bytes") for one in encoders),
                 ),
             ),
         ),
     ]
 
 
-def _cell(estimate: Estimate, kind: str, digits: int) -> str:
+def _cell(estimate: Estimate, kind: str, digits: int) -> tuple[str, str]:
     value, low, high = estimate.value, estimate.low, estimate.high
     if value is None:
-        return "-"
+        return "-", ""
     if kind == "percent":
-        ends = "" if low is None or high is None else f" ({100 * low:.0f} to {100 * high:.0f})"
-        return f"{100 * value:.1f} %{ends}"
-    ends = "" if low is None or high is None else f" ({low:.{min(digits, 2)}f} to {high:.{min(digits, 2)}f})"
-    return f"{value:.{digits}f}{ends}"
+        ends = "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
+        return f"{100 * value:.1f} %", ends
+    ends = "" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
+    return f"{value:.{digits}f}", ends

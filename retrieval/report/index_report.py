@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from imindex.indexer.core.provenance import now, program, versions
@@ -36,6 +37,7 @@ from imindex.retrieval.results import (
     ReleaseRecord,
     Report,
 )
+from imindex.retrieval.vectors.whitened import whitened
 
 NO_COPIES = Copies(rate=0.05, threshold=1.0, n_compared=0, pairs=())
 LEFT_OUT_OF_MATCHING = (
@@ -105,6 +107,7 @@ def comparison_report(result: Comparison, *, command: str = "") -> Report:
             tests=PlannedTests(
                 level=how.level, adjust=how.adjust, n_resamples=how.n_resamples,
                 confidence_level=how.confidence_level, seed=how.seed,
+                csls_k=how.csls_k or UNSET, whiten=how.whiten or UNSET,
             ),
         ),
         encoders=tuple(
@@ -138,7 +141,10 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
     named = result if isinstance(result, Classification) else None
     artists = _artists(result)
     started = now()
-    shown = gallery(index, result.collection, artists) if matched else {}
+    shown = {}
+    if matched:
+        view = whitened(index) if matched.whitened is not None else index
+        shown = gallery(view, result.collection, artists, csls_k=matched.csls_k)
     name = index.encoder.name()
     computed = report_result(
         AuditResult(
@@ -146,7 +152,7 @@ def index_report(index: Index, result: Matching | Classification, *, command: st
             encoder=name,
             classification=named if named and named.by == "name" else None,
             by_works=named if named and named.by == "works" else None,
-            matching=matched or _nothing_matched(index, result.collection),
+            matching=matched or _nothing_matched(index, result),
             rank_histogram={artist: one.rank_histogram for artist, one in shown.items()},
             neighbours={artist: one.neighbours for artist, one in shown.items()},
             copies=NO_COPIES,
@@ -272,12 +278,13 @@ def _no_plan(result: Matching | Classification, artists: list[str]) -> PlanRecor
     )
 
 
-def _nothing_matched(index: Index, collection: str) -> Matching:
+def _nothing_matched(index: Index, result: Matching | Classification) -> Matching:
     nothing = RankFigures(
         auc=None, rank_percentile=None, reciprocal_rank=None, average_precision=None, recall={}, hit={}
     )
     return Matching(
-        collection=collection, root_digest=index.root_digest, encoder=index.encoder.name(), csls_k=None, recall_at=(),
+        collection=result.collection, root_digest=index.root_digest, encoder=index.encoder.name(),
+        csls_k=result.csls_k, whitened=result.whitened, recall_at=(),
         n_works=0, n_imitations=0, n_repeated_works=0, n_repeated_imitations=0, n_artists=0, macro=nothing, artists=(),
         evidence=None, auc_matrix=None,
     )  # fmt: skip

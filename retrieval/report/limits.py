@@ -48,7 +48,9 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *_references(report),
         *_origins(report),
         *_encoders(report),
+        *_cut_texts(report),
         *_choices(report),
+        *_adjusted(report),
         *_lost(report),
         *(_registration(report) if report.plan.digest else ()),
         *_prompts(report),
@@ -275,6 +277,17 @@ def _encoders(report: Report) -> Iterator[tuple[str, str]]:
         )
 
 
+def _adjusted(report: Report) -> Iterator[tuple[str, str]]:
+    how = list(dict.fromkeys(result.adjusted for result in report.results if result.adjusted))
+    if how:
+        yield (
+            "Similarities are adjusted",
+            f"Similarities are not plain cosines: they are {listed(how)}. What adjusts them was learnt on works only, "
+            "before any imitation was compared, so that the tests keep their level. Figures with and without it cannot "
+            "be compared with each other.",
+        )
+
+
 def _lost(report: Report) -> Iterator[tuple[str, str]]:
     blocked = {release.name: len(release.blocked) for release in report.releases if release.blocked}
     if blocked:
@@ -335,6 +348,15 @@ def _prompts(report: Report) -> Iterator[tuple[str, str]]:
             f"Intervals apply to prompts and seeds like these; with few prompts, to these prompts only. Other "
             f"prompts may lead to more imitation, or less.",
         )
+
+
+def _cut_texts(report: Report) -> Iterator[tuple[str, str]]:
+    for result in report.results:
+        if cut := result.cut_texts:
+            yield (
+                f"Texts too long for {result.encoder}",
+                f"{result.release}: {cut.sentence(f'the encoder {result.encoder}')} The longest is “{cut.example}”.",
+            )
 
 
 def _family(report: Report) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.system.atomic import make_folder, write_file
-from imindex.retrieval.compare.gate import TOGETHER
+from imindex.retrieval.findings import TOGETHER
 from imindex.retrieval.report.limits import limits
 from imindex.retrieval.report.rows import agreement, combined_report_wide, report_result, report_wide
 from imindex.retrieval.report.text import answer

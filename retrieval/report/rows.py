@@ -27,6 +27,7 @@ from imindex.retrieval.results import (
     Summary,
     WorksArtist,
     WorksClassification,
+    adjusted,
 )
 from imindex.stats.multiple import adjust as adjusted_p
 
@@ -67,9 +68,11 @@ def report_result(result: AuditResult, artists: Sequence[str], *, with_paper: bo
         notes=evidence.notes if evidence else (),
         error_rates=evidence.error_rates if evidence else None,
         as_paper=as_paper(rows, result, evidence.level if evidence else 0.05) if with_paper else None,
+        cut_texts=named.cut_texts if named else None,
         by_works=_by_works(result.by_works, artists, evidence.adjust if evidence else "holm")
         if result.by_works and not named
         else None,
+        adjusted=adjusted(result.matching.csls_k, result.matching.whitened),
     )
 
 

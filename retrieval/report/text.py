@@ -195,14 +195,15 @@ def statement(
     warning = not_a_fair_reference(result)
     by_works = result.by_works is not None
     main = _main(summary, by_works)
+    adjusted = f", {result.adjusted}" if result.adjusted else ""
     return Statement(
         warning=warning,
         main=f"{_PLANNED[too_often(result)]}{main[:1].lower()}{main[1:]}" if warning else main,
         others=(*_others(summary, together=combined is not None), *_alone(combined)),
         figures=_averages(summary, by_works, None if combined else agreement, results if combined else ()),
-        basis=f"(Encoder {result.encoder}; {tested}.)"
+        basis=f"(Encoder {result.encoder}{adjusted}; {tested}.)"
         if combined is None
-        else f"(Encoders {listed(combined.encoders)} in one test; {tested}.)",
+        else f"(Encoders {listed(combined.encoders)} in one test{adjusted}; {tested}.)",
     )
 
 
@@ -214,12 +215,12 @@ def _alone(combined: CombinedResult | None) -> Iterator[str]:
     if not found:
         return
     alone = [
-        f"{sum(encoder in also_alone(row) for row in found)} by {encoder}" for encoder in combined.encoders
+        f"by {encoder} alone for {sum(encoder in also_alone(row) for row in found)}"
+        for encoder in combined.encoders
     ]
     yield (
         f"Each finding rests on {len(combined.encoders)} encoders in one test. Of the "
-        f"{count(len(found), 'artist')} with a finding, the effect is also shown by one encoder alone for "
-        f"{listed(alone)}."
+        f"{count(len(found), 'artist')} with a finding, the effect also shows {listed(alone)}."
     )
 
 

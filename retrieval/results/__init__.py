@@ -52,6 +52,7 @@ from imindex.retrieval.results.classification import (
     ClassificationEvidence,
     ClassificationMethod,
     ClassifiedArtist,
+    CutTexts,
     LabelCurve,
     NamedCounts,
 )
@@ -174,6 +175,7 @@ from imindex.retrieval.results.tables import (
 from imindex.retrieval.results.testing import (
     HowTested,
     WhitenedBy,
+    adjusted,
 )
 
 __all__ = [
@@ -212,6 +214,7 @@ __all__ = [
     "CopyPair",
     "CopyState",
     "Count",
+    "CutTexts",
     "DesignPower",
     "Digest",
     "EncoderChoice",
@@ -297,6 +300,7 @@ __all__ = [
     "WorkRecord",
     "WorksArtist",
     "WorksClassification",
+    "adjusted",
     "draw_with",
     "fields_of",
     "from_dict",

@@ -235,6 +235,38 @@ class ClassificationMethod(Result, kw_only=True, frozen=True):
     confusion: NamedCounts
 
 
+class CutTexts(Result, kw_only=True, frozen=True):
+    """Texts of labels of which an encoder does not read the end. The names of artists are read.
+
+    Attributes
+    ----------
+    n : int
+        Texts that are cut.
+    of : int
+        All texts: candidates in each template, and generic labels.
+    limit : int
+        Tokens that the encoder reads of a text, with the special ones.
+    longest : int
+        Tokens of the longest text.
+    example : str
+        The longest text.
+    """
+
+    n: Count
+    of: Count
+    limit: Count
+    longest: Count
+    example: str
+
+    def sentence(self, encoder: str) -> str:
+        """Say how many texts an encoder cuts."""
+        verb = "is" if self.n == 1 else "are"
+        return (
+            f"{self.n} of {self.of} texts of labels {verb} longer than {encoder} reads: {self.limit} tokens of up to "
+            f"{self.longest}. The names are read, and what follows after the limit is not."
+        )
+
+
 class Classification(Result, kw_only=True, frozen=True):
     """Result of `classify` for a collection.
 
@@ -268,6 +300,8 @@ class Classification(Result, kw_only=True, frozen=True):
         Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
     names : ReleaseNames or None
         What the manifest of the release says of its names and pictures; None if nothing is known.
+    cut_texts : CutTexts or None
+        Texts of which the encoder does not read the end; None if there are none, or the encoder does not tell.
     csls_k : int or None
         Number of works over which hub terms average, by works; None if scores are cosines.
     whitened : WhitenedBy or None
@@ -289,6 +323,7 @@ class Classification(Result, kw_only=True, frozen=True):
     methods: tuple[ClassificationMethod, ...]
     demonstration: bool = False
     names: ReleaseNames | None = None
+    cut_texts: CutTexts | None = None
     csls_k: Count | None = None
     whitened: WhitenedBy | None = None
 

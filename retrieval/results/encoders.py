@@ -51,8 +51,11 @@ class EncoderFigures(Result, kw_only=True, frozen=True):
         AUC of pairs by one artist against pairs by two, pairs balanced by artist.
     equal_error_rate : Estimate
         Of the same pairs.
-    false_positive_rate, false_negative_rate : Estimate
-        Errors at a threshold learned on other artists, for a false positive rate of 5 %.
+    false_positive_rate : Estimate
+        At a threshold learned on other artists for 5 %, as the mean over splits of the artists; `low` and `high` are
+        2.5 % and 97.5 % quantiles over splits.
+    false_negative_rate : Estimate
+        At the same thresholds.
     told : Estimate
         Share of artists that the encoder tells from all others.
     skewness : Estimate
@@ -157,8 +160,6 @@ class ComparedEncoder(Result, kw_only=True, frozen=True):
         Expectation for a random ranking.
     calibration_error_if_calibrated : float
         Mean calibration error of a perfectly calibrated prediction of this size.
-    threshold_spread : float
-        Standard deviation over splits of the false positive rate at thresholds learned on other artists.
     reliability : tuple of ReliabilityBin
     same, different : tuple of float
         Shares of pairs by one artist, and by two, in bins of similarity from `low` to `high`.
@@ -188,7 +189,6 @@ class ComparedEncoder(Result, kw_only=True, frozen=True):
     chance_map: float
     chance_recall_at_1: float
     calibration_error_if_calibrated: float
-    threshold_spread: float
     reliability: tuple[ReliabilityBin, ...]
     same: tuple[float, ...]
     different: tuple[float, ...]
@@ -342,7 +342,9 @@ class EncoderComparison(Result, kw_only=True, frozen=True):
     k : int
         Number of neighbours.
     confidence_level, level : float
-        Of all intervals and conformal sets, and of the tests of differences.
+        Of all intervals, and of the tests of differences.
+    set_level : float
+        Of the conformal sets.
     n_resamples : int
     seed : int
     unit : str
@@ -363,6 +365,7 @@ class EncoderComparison(Result, kw_only=True, frozen=True):
     imitations_present: bool
     k: Count
     confidence_level: Level
+    set_level: Level
     level: Level
     n_resamples: Count
     seed: Seed

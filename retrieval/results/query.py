@@ -166,11 +166,15 @@ class QueryAnswer(Result, omit_defaults=True, kw_only=True, frozen=True):
         Neighbours by kind of collection.
     attribution : Attribution or None
         Attribution of a picture, if works were searched; otherwise absent from JSON.
+    tokens, tokens_read : int
+        Of a text that is longer than the encoder reads: its tokens, and how many are read; otherwise absent from JSON.
     """
 
     query: str
     kinds: Mapping[str, KindNeighbours]
     attribution: Attribution | None = None
+    tokens: Count = 0
+    tokens_read: Count = 0
 
 
 class QueryResult(Result, kw_only=True, frozen=True):

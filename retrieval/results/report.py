@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.results.base import Adjust, Count, Digest, Level, Number, P, Result, Share
-from imindex.retrieval.results.classification import LabelCurve
+from imindex.retrieval.results.classification import CutTexts, LabelCurve
 from imindex.retrieval.results.combined import CombinedResult
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import ErrorRates, Exchangeability
@@ -430,9 +430,13 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
         How often the tests of this release call a placebo name.
     as_paper : AsPaper or None
         Present if the plan, or the command, asks for the tests of the paper.
+    cut_texts : CutTexts or None
+        Texts of labels of which the encoder does not read the end.
     by_works : WorksClassification or None
         Present if the encoder has no text side. All figures by name are then null, and no picture counts as classified
         in `summary`.
+    adjusted : str
+        How similarities were adjusted for hubs and anisotropy, as part of a sentence; absent if they were not.
     """
 
     release: str
@@ -447,7 +451,9 @@ class ReportResult(Result, omit_defaults=True, kw_only=True, frozen=True):
     notes: tuple[str, ...] = ()
     error_rates: ErrorRates | None = None
     as_paper: AsPaper | None = None
+    cut_texts: CutTexts | None = None
     by_works: WorksClassification | None = None
+    adjusted: str = ""
 
 
 class AgreementArtist(Result, kw_only=True, frozen=True):

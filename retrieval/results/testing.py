@@ -64,3 +64,11 @@ class WhitenedBy(Result, kw_only=True, frozen=True):
     n_artists: Count
     shrinkage: Share
     sha256: Sha256
+
+
+def adjusted(csls_k: int | None, whitened: WhitenedBy | None) -> str:
+    """Say how similarities were adjusted, as the end of a sentence or a title; empty if they were not."""
+    said = [f"adjusted for hubs (CSLS, k = {csls_k})"] if csls_k else []
+    if whitened is not None:
+        said.append(f"whitened by {whitened.n_works:,} works of {whitened.n_artists:,} artists")
+    return " and ".join(said)

@@ -115,6 +115,7 @@ def ask(  # noqa: PLR0913
         or a text or `search` comes with what it cannot be combined with.
     """
     from imindex.indexer.encoders.load import load_with
+    from imindex.indexer.encoders.tokens import tokens_of
     from imindex.indexer.encoders.weights import weights_mapped
 
     NEIGHBOURS.check(k, "k")
@@ -136,6 +137,16 @@ def ask(  # noqa: PLR0913
         with weights_mapped():
             loaded = load_with(index.encoder, encoder or {})
         queries, vectors, digests, rejected = _encode(loaded, pictures, texts, limits)
+        tokens = tokens_of(loaded, texts) if texts else None
+        cut = (
+            {
+                len(digests) + place: needed
+                for place, needed in enumerate(tokens.needed)
+                if needed > tokens.limit
+            }
+            if tokens
+            else {}
+        )
         if whiten:
             index = whitened(index)
             whitening = whitening_of(index)
@@ -175,13 +186,19 @@ def ask(  # noqa: PLR0913
                             for v in votes
                         ),
                     )
-        answers = zip(queries, kinds, attributions, strict=True)
+        answers = enumerate(zip(queries, kinds, attributions, strict=True))
         return QueryResult(
             index=index.files,
             k=k,
             queries=tuple(
-                QueryAnswer(query=name, kinds=kind_neighbours, attribution=attribution)
-                for name, kind_neighbours, attribution in answers
+                QueryAnswer(
+                    query=name,
+                    kinds=kind_neighbours,
+                    attribution=attribution,
+                    tokens=cut.get(place, 0),
+                    tokens_read=tokens.limit if tokens and place in cut else 0,
+                )
+                for place, (name, kind_neighbours, attribution) in answers
             ),
             rejects=rejected,
             csls_k=csls_k if csls else None,

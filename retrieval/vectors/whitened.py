@@ -122,8 +122,11 @@ def whitening_of(index: Index) -> Whitening | None:
 def whitened_by(index: Index) -> WhitenedBy | None:
     """Return how the vectors of an index are whitened, as a result; None if they are as stored."""
     whitening = whitening_of(index)
-    if whitening is None:
-        return None
+    return None if whitening is None else described(whitening)
+
+
+def described(whitening: Whitening) -> WhitenedBy:
+    """Return a whitening as a result."""
     return WhitenedBy(
         n_works=whitening.n_works,
         n_artists=whitening.n_artists,

@@ -29,6 +29,7 @@ from imindex.indexer.store.index import Index, recompute_root_digest
 from tests.support.commands import run
 from tests.support.hostile_models import write_json
 from tests.support.pictures import encoded, picture
+from tests.support.places import ROOT
 from tests.support.vision_towers import (
     CONVNEXT,
     TOWERS,
@@ -257,7 +258,7 @@ def test_a_type_without_an_entry_needs_a_choice_of_pooling(tmp_path: Path) -> No
 
 
 def test_a_pooler_that_the_file_does_not_have_is_refused(folders: dict[str, Path]) -> None:
-    message = r"vit lacks weights: its config.json describes \d+,\d+ of them, and the file has .*random.*another \?poo"
+    message = r"vit lacks weights: its configuration describes \d+,\d+ of them, and the file has .*random.*another \?p"
     with pytest.raises(ImindexError, match=message):
         load(f"transformers:{folders['vit']}?pooling=pooler", device="cpu")
 
@@ -430,6 +431,14 @@ def test_older_and_newer_files_of_preprocessing_say_the_same() -> None:
             {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": size}}, "m"
         )
         assert (convnext.resize_to, convnext.resize_mode, convnext.size) == (*expected, (size, size))
+
+
+def test_the_page_lists_the_types_of_models() -> None:
+    page = (ROOT / "docs" / "encoders-published.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    listed = {row[0]: (row[1], row[2]) for row in rows if row[0] in FAMILIES}
+    assert listed == {kind: (family.pooling, family.source) for kind, family in FAMILIES.items()}
+    assert set(TOWERS) | {"clip", "siglip"} == set(FAMILIES)  # each is tested
 
 
 @pytest.mark.parametrize("kind", ["dinov2", "clip"])

@@ -97,6 +97,10 @@ def test_the_report_prints_what_the_index_records(done: Path, tiny_model: str) -
         ("local-dir:/home/someone/weights", "", "local-dir:weights"),
         ("/home/someone/config.json", "/home/someone/w.safetensors", "config.json/w.safetensors"),
         ("demo", "", "demo"),
+        ("transformers:/home/someone/dinov2?pooling=mean", "", "transformers:dinov2?pooling=mean"),
+        ("timm:local-dir:/home/someone/vit", "", "timm:local-dir:vit"),
+        ("transformers:org/repo", "", "transformers:org/repo"),
+        ("csd", "/home/someone/csd.bin", "csd/csd.bin"),
     ],
 )  # fmt: skip
 def test_a_report_names_no_folder_of_an_encoder(model: str, pretrained: str, shown: str) -> None:

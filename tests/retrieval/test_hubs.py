@@ -5,6 +5,10 @@ import pytest
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.classify.by_works import knn_scores, prototype_scores
+from imindex.retrieval.match.own_neighbours import OwnNeighbours
+from imindex.retrieval.match.paired_cells import PairedCells
+from imindex.retrieval.match.ranking import csls_penalties
+from imindex.retrieval.match.similarity_pass import Columns, Watch, walk
 from imindex.retrieval.search.adjusted import nearest_adjusted
 from imindex.retrieval.vectors.hubs import hub_terms
 
@@ -140,6 +144,54 @@ def test_votes_match_a_loop_over_pictures(seed, itself):
         assert (got[i, present] // 4).tolist() == votes[present].tolist()
         best = [max(scores[w] for w in kept.tolist() if artist[w] == a) for a in present]
         assert (got[i, present] % 4).tolist() == [sum(b < a - 1e-12 for b in best) for a in best]
+
+
+@pytest.mark.parametrize("k", [None, 3])
+def test_both_releases_are_ranked_together_by_the_same_scores(k):
+    works, artist = _drawn(4, 12, artists=3)
+    order = np.argsort(artist, kind="stable")
+    works, artist = works[order], artist[order]
+    releases = [_drawn(seed, 15, artists=3) for seed in (5, 6)]
+    columns, scores, made = [], [], np.concatenate([asked for _, asked in releases])
+    for vectors, asked in releases:
+        effective, penalties = csls_penalties(works, vectors, k)
+        columns.append(Columns.of(vectors, asked, 3, csls_k=effective, penalties=penalties))
+        cosines = _wide(works, vectors)
+        terms = [0.0 if k is None else _term(line, k) / 2 for line in cosines.T]
+        scores.append(np.round(cosines - terms, 12))
+    cells = PairedCells()
+    walk(works, artist, columns, [Watch(cells, (0, 1), np.arange(12))])
+    together = np.concatenate(scores, axis=1)
+    for a in range(3):
+        for line, got in zip(together[artist == a], cells.of(a).both, strict=True):
+            others = line[made != a]
+            in_columns = np.concatenate(
+                [np.flatnonzero(asked == a) + 15 * r for r, (_, asked) in enumerate(releases)]
+            )
+            expected = [
+                ((others < s).sum() + (others == s).sum() / 2) / len(others) for s in line[in_columns]
+            ]
+            np.testing.assert_allclose(got, expected)
+
+
+@pytest.mark.parametrize("k", [None, 3])
+def test_the_nearest_own_imitation_is_that_of_the_highest_score(k):
+    works, artist = _drawn(4, 12, artists=3)
+    vectors, asked = _drawn(5, 30, artists=3)
+    effective, penalties = csls_penalties(works, vectors, k)
+    columns = Columns.of(vectors, asked, 3, csls_k=effective, penalties=penalties)
+    nearest = OwnNeighbours(artist, 3)
+    walk(works, artist, [columns], [Watch(nearest, (0,), np.arange(12))])
+    cosines = _wide(works, vectors)
+    terms = np.array([0.0 if k is None else _term(line, k) / 2 for line in cosines.T])
+    for a in range(3):
+        got = nearest.of(a)
+        for place, w in enumerate(np.flatnonzero(artist == a).tolist()):
+            score = np.round(cosines[w] - terms, 12)
+            best = max(np.flatnonzero(asked == a).tolist(), key=lambda y: (score[y], -y))
+            assert got.imitation[place] == best
+            assert got.cosine[place] == pytest.approx(cosines[w, best])
+            assert got.rank[place] == (score >= score[best]).sum()
 
 
 def test_a_hub_wins_by_cosine_and_loses_by_its_term():

@@ -18,6 +18,7 @@ from imindex.retrieval.evidence.power_plan import from_index
 from imindex.retrieval.evidence.release_walk import observe
 from imindex.retrieval.evidence.shared import Shared
 from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.report.index_report import index_report
 from imindex.retrieval.results import to_dict
 from imindex.retrieval.shards.start import Workers
 from imindex.retrieval.vectors.select import distinct, pictures
@@ -27,7 +28,7 @@ from tests.support.invented_index import invented_index
 from tests.support.parts import pieces, read, rich_index, save, union
 from tests.support.walks import TESTING, everything, results
 
-NAMES_THE_INDEX = {"index", "root-digest", "root_digest", "source", "whitened", "whiten"}
+NAMES_THE_INDEX = {"index", "root-digest", "root_digest", "source", "whitened", "whiten", "notes"}
 
 
 def _same(one: Any, other: Any) -> None:
@@ -78,8 +79,25 @@ def test_a_comparison_is_that_of_whitened_vectors(both: tuple[Path, Path], csls:
     result = api.compare("r1", "r2", index=raw, whiten=True, **how)
     _same(result, api.compare("r1", "r2", index=white, **how))
     assert result.testing.whiten
+    (note,) = (note for note in result.notes if note.startswith("Similarities are"))
+    assert "whitened by" in note
+    assert ("CSLS, k = 3" in note) == csls
     plain = api.compare("r1", "r2", index=raw, no_names=True, n_resamples=99)
     assert [row.auc_base for row in plain.artists] != [row.auc_base for row in result.artists]
+
+
+def test_the_page_of_a_matching_ranks_as_the_matching(both: tuple[Path, Path], tmp_path: Path) -> None:
+    raw, white = both
+    how: dict[str, Any] = {"testing": TESTING, "csls": True, "csls_k": 3}
+    reports = []
+    for place, whiten in ((raw, True), (white, False)):
+        with Index(place) as index, api.open(place) as opened:
+            reports.append(index_report(index, opened.match("r1", whiten=whiten, **how)))
+    one, other = (report.results[0] for report in reports)
+    assert [row.neighbours for row in one.artists] == [row.neighbours for row in other.artists]
+    assert [row.rank_histogram for row in one.artists] == [row.rank_histogram for row in other.artists]
+    assert "adjusted for hubs (CSLS, k = 3) and whitened by" in one.adjusted
+    assert "Similarities are adjusted" in {limit.title for limit in reports[0].limits}
 
 
 def test_by_name_vectors_are_those_of_the_file(both: tuple[Path, Path]) -> None:

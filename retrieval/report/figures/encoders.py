@@ -18,7 +18,7 @@ def encoder_figures(result: EncoderComparison) -> list[Figure]:
     encoders = sorted(result.encoders, key=lambda one: one.figures.map.value or 0.0, reverse=True)
     figures = [_precision(encoders, result), _told(encoders, result)]
     if len(encoders) > 1:
-        figures.append(_differences(encoders, result))
+        figures += [_differences(encoders, result), _artist_by_artist(encoders, result)]
     return [*figures, _pairs(encoders), _reliability(encoders)]
 
 
@@ -146,6 +146,54 @@ def _differences(encoders: Sequence[ComparedEncoder], result: EncoderComparison)
         "A difference is shown if its interval does not include 0 and its p-value, adjusted over all pairs, is at most "
         f"{result.level:g}.",
         (("key key-interval", f"{100 * result.confidence_level:g} % interval over {result.unit}"),),
+    )  # fmt: skip
+
+
+def _artist_by_artist(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> Figure:
+    """Plot the average precision of each artist by the two encoders with the highest means."""
+    first, second = encoders[:2]
+    side, left, top = 250.0, 52.0, 14.0
+    across = Scale(0, 1, left, left + side)
+    drawing = Drawing(left + side + 24, top + side + 42)
+    for value, label in _SHARES:
+        x, y = across(value), top + side - value * side
+        drawing.line(x, top, x, top + side, "grid")
+        drawing.line(left, y, left + side, y, "grid")
+        drawing.text(x, top + side + 16, label, "tick", "middle")
+        drawing.text(left - 7, y + 4, label, "tick", "end")
+    drawing.line(left, top + side, left + side, top, "chance")
+    nearer = 0
+    for artist in result.artists:
+        by_name = {row.encoder: row.average_precision for row in artist.encoders}
+        a, b = by_name[first.name], by_name[second.name]
+        if a is None or b is None:
+            continue
+        nearer += a > b
+        title = tag("title", escape(f"{artist.artist}: {a:.2f} by {first.name}, {b:.2f} by {second.name}"))
+        drawing.add(
+            "circle",
+            title,
+            cx=float(across(a)),
+            cy=float(top + side - b * side),
+            r=4.0,
+            class_="mark full artist-dot",
+        )
+    drawing.text(left + side / 2, top + side + 34, fit(shown(first.name), side), "label", "middle")
+    name = escape(fit(shown(second.name), side))
+    drawing.add(
+        "text", name, x=0.0, y=0.0, class_="label", text_anchor="middle",
+        transform=f"translate(14 {top + side / 2:.0f}) rotate(-90)",
+    )  # fmt: skip
+    n = len(result.artists)
+    return Figure(
+        "Artist by artist: the two encoders with the highest means",
+        drawing.finish(
+            "artists-plot", "Average precision of each artist by two encoders",
+            f"{first.name} is higher for {nearer} of {n} artists",
+        ),
+        f"Average precision of each artist's works. {shown(first.name)} is higher (below the dashed line) for {nearer} "
+        f"of {n} artists.",
+        (("key key-chance", "equal"),),
     )  # fmt: skip
 
 

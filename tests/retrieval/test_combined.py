@@ -1,0 +1,136 @@
+"""The findings by all encoders together: beside those of each encoder, in the gate, the table and the answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.audit.plan import read_plan
+from imindex.retrieval.compare.gate import verdicts
+from imindex.retrieval.evidence.combined import combine_encoders
+from imindex.retrieval.evidence.testing import TESTS, tests_version
+from imindex.retrieval.findings import TOGETHER, Finding
+from imindex.retrieval.report.report import assemble, table
+from imindex.retrieval.results import to_dict
+from tests.support.report_sample import (
+    PROVENANCE,
+    STRONG,
+    TESTING,
+    WEAK,
+    enlarged,
+    shared_report,
+    shared_sample,
+)
+
+
+def test_an_artist_that_one_encoder_tells_has_its_p_values() -> None:
+    findings, _ = shared_sample()
+    own = {
+        (one.release, one.encoder): {row.artist: row for row in one.matching.artists}
+        for one in findings.results
+    }
+    alone = 0
+    for one in findings.combined:
+        for row in one.artists:
+            telling = [part.encoder for part in row.encoders if part.weight]
+            if len(telling) == 1:
+                mine = own[one.release, telling[0]][row.artist]
+                assert (row.p_name, row.p_rival) == (mine.p_name, mine.p_rival)
+                alone += 1
+            elif not telling:
+                assert row.p is None and row.finding in (Finding.CANNOT_TELL, Finding.NOT_TESTED)
+            for part in row.encoders:
+                assert (part.alone is None) or part.weight
+    assert alone > 3
+
+
+def test_the_order_of_the_encoders_does_not_matter() -> None:
+    findings, _ = shared_sample()
+    results = [one for one in findings.results if one.release == STRONG]
+    tested = findings.plan.artists
+    one, other = (combine_encoders(order, tested, TESTING) for order in (results, results[::-1]))
+    for a, b in zip(one.artists, other.artists, strict=True):
+        assert replace(a, encoders=()) == replace(b, encoders=())
+        assert {part.encoder: part for part in a.encoders} == {part.encoder: part for part in b.encoders}
+    assert one.error_rates == other.error_rates and one.detectable_auc == pytest.approx(other.detectable_auc)
+
+
+def test_identical_encoders_find_what_one_finds() -> None:
+    findings, _ = shared_sample()
+    result = next(one for one in findings.results if (one.release, one.encoder) == (STRONG, "demo"))
+    twice = combine_encoders([result, replace(result, encoder="again")], findings.plan.artists, TESTING)
+    alone = combine_encoders([result], findings.plan.artists, TESTING)
+    for a, b in zip(twice.artists, alone.artists, strict=True):
+        assert (a.finding, a.p_name, a.p_rival, a.p_adjusted) == (
+            b.finding,
+            b.p_name,
+            b.p_rival,
+            b.p_adjusted,
+        )
+    own = {row.artist: row for row in result.matching.artists}
+    assert [row.finding for row in alone.artists if row.artist in own] == [
+        own[row.artist].finding for row in alone.artists if row.artist in own
+    ]
+    rates, mine = alone.error_rates, result.matching.evidence and result.matching.evidence.error_rates
+    assert rates is not None and mine and rates.name == mine.name
+
+
+def test_conditions_on_findings_count_those_of_all_encoders() -> None:
+    findings, _ = shared_sample()
+    found = verdicts(
+        ["significant > 0", "auc > 0.99", "imitated > base"],
+        WEAK,
+        findings.results,
+        findings.comparisons,
+        findings.combined,
+    )
+    one = next(one for one in findings.combined if one.release == STRONG)
+    together = [verdict for verdict in found if verdict.encoder == TOGETHER]
+    assert [verdict.condition for verdict in together] == ["significant > 0", "imitated > base"]
+    assert together[0].value == one.findings[Finding.IMITATED] + one.findings[Finding.NAME_EFFECT]
+    assert [(v.condition, v.encoder) for v in found if v.encoder != TOGETHER] == [
+        ("auc > 0.99", "demo"),
+        ("auc > 0.99", "second"),
+    ]
+
+
+def test_the_table_and_the_answer_lead_with_them() -> None:
+    report = shared_report()
+    lines = list(csv.DictReader(io.StringIO(table(report))))
+    n = len(report.plan.artists)
+    assert [line["encoder"] for line in lines[: 2 * n]] == [TOGETHER] * 2 * n
+    assert not isinstance(report.combined, type(None)) and report.combined
+    assert [line["finding"] for line in lines[:n]] == [str(row.finding) for row in report.combined[0].artists]
+    imitated = report.combined[1].findings[Finding.IMITATED]
+    assert f"{imitated} are found imitated" in report.answer[1] and "in one test" in report.answer[1]
+
+
+def test_with_one_encoder_nothing_is_combined() -> None:
+    alone = to_dict(assemble(enlarged(shared_sample()[0], 5), PROVENANCE))
+    assert "combined" not in alone
+    assert (tests_version(1), tests_version(2)) == (TESTS, TESTS + 1)
+
+
+def test_no_encoder_is_called_what_all_together_are_called(tmp_path: pytest.TempPathFactory) -> None:
+    from pathlib import Path
+
+    plan = Path(str(tmp_path)) / "plan.toml"
+    plan.write_text(
+        '[artists]\ntested = ["Ada"]\n[works]\ntested = "works"\n[[releases]]\nname = "a"\npictures = "a"\n'
+        '[[encoders]]\nname = "All encoders"\nmodel = "demo"\n'
+    )
+    with pytest.raises(ImindexError, match="all of them together"):
+        read_plan(plan)
+
+
+def test_findings_of_the_combined_result_are_counted() -> None:
+    for one in shared_sample()[0].combined:
+        rows = [row.finding for row in one.artists]
+        assert {finding: rows.count(finding) for finding in Finding} == dict(one.findings)
+        p = np.array([row.p for row in one.artists if row.p is not None])
+        assert len(p) == one.family and (p >= 1 / (1 + one.n_placebo_names) - 1e-12).all()
