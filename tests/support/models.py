@@ -15,6 +15,9 @@ TINY = {
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
 
+LONG = {**TINY, "text_cfg": {**TINY["text_cfg"], "context_length": 77}}
+"""The same, which reads longer texts."""
+
 
 def save_model(folder: Path, seed: int = 0, config: dict = TINY) -> Path:
     """Write an open_clip `local-dir` with random weights."""

@@ -49,7 +49,7 @@ HOSTILE = (
     "=cmd|' /C calc'!A0",
     "🎨👩‍🎨 Émile",
     "\u202eליאת אמן",
-    "N" * 300,
+    "photography" * 18,  # long, of few tokens
     "../up",
 )
 NAMED = (*NAMES[:5], *HOSTILE, NAMES[11])
@@ -87,12 +87,12 @@ VERDICTS = (
 @functools.cache
 def shared_sample() -> tuple[AuditFindings, Path]:
     """The sample with two encoders, made once for all tests: findings, and the folder of its pictures."""
-    from tests.support.models import save_model
+    from tests.support.models import LONG, save_model
 
     kept = tempfile.TemporaryDirectory(prefix="imindex-report-")
     _KEPT.append(kept)
     folder = Path(kept.name)
-    return sample_findings(folder, second=f"local-dir:{save_model(folder / 'model')}"), folder
+    return sample_findings(folder, second=f"local-dir:{save_model(folder / 'model', config=LONG)}"), folder
 
 
 @functools.cache
