@@ -273,8 +273,9 @@ def _planned(
 
 
 def _settings(plan: ArchivedPlan | None) -> Mapping[str, Any]:
-    """Return the options that a plan sets."""
-    plan = plan or ArchivedPlan()
+    """Return the options that a plan sets; none without a plan."""
+    if plan is None:
+        return {}
     tests = plan.tests or ArchivedTests()
     settings = {name: getattr(tests, name) for name in OF_PLAN if getattr(tests, name) is not None}
     if plan.labels is not None:

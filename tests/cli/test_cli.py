@@ -89,7 +89,10 @@ def test_the_log_records_the_command_line(works: Callable, tiny_model: str, tmp_
         (["classify", "--by", "works", "--all"], r"Classified 6 pictures of r1 among 2 labels: .*\(chance 50\.0 %\)\."),
         (["classify", "--collection", "works", "--by", "works"], r"Classified 6 pictures of works among 2 labels: .*"),
         (["match"], r"Ranked 6 imitations of r1 by 6 works, exactly: mean AUC [01]\.\d+ over 2 artists .*\."),
-        (["match", "--csls", "--csls-k", "2", "--all"], r"Ranked 6 imitations of r1 by 6 works, exactly: .*\."),
+        (
+            ["match", "--csls", "--csls-k", "2", "--all"],
+            r"Ranked 6 imitations of r1 by 6 works, exactly, adjusted for hubs \(CSLS, k = 2\): .*\.",
+        ),
         (["remove", "--artist", "ada", "--dry-run"], r"Would remove 6 pictures and 0 rejects from .*: 8 rows would .*"),
         (["export", "OUT"], r"Exported 14 rows of .*i\.h5 to .*\."),
     ],
