@@ -21,6 +21,7 @@ from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
 from tests.support.audits import change, draw, run_plan
 from tests.support.commands import run
+from tests.support.models import LONG, save_model
 from tests.support.pipelines import save_pipeline
 from tests.support.places import ROOT
 
@@ -232,6 +233,9 @@ HOSTILE = (
 
 def test_hostile_names_go_through_files_manifest_and_report(copied: Path) -> None:
     """Works are read from a manifest, because most of these names cannot be folder names."""
+    plan = copied / "plan.toml"
+    long = save_model(copied / "long", config=LONG)  # reads the longest of these names
+    plan.write_text(re.sub('model = "local-dir:.*"', f'model = "local-dir:{long}"', plan.read_text()))
     rows = []
     for place, name in enumerate(HOSTILE):
         draw(copied / f"art/{place}", 5, 1000 + 10 * place)

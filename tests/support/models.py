@@ -15,7 +15,7 @@ TINY = {
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
 
-LONG = {**TINY, "text_cfg": {**TINY["text_cfg"], "context_length": 77}}
+LONG = {**TINY, "text_cfg": {**TINY["text_cfg"], "context_length": 200}}
 """The same, which reads longer texts."""
 
 
