@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from PIL import Image
 
 from imindex.indexer.core.bounds import MAX_NAME
 from imindex.indexer.core.errors import BadPicture, ImindexError
-from imindex.indexer.core.json_text import parse_json
+from imindex.indexer.core.json_text import json_text, parse_json
 from imindex.indexer.decode.pool import picture_of
 from imindex.indexer.doctor.machine import FAULT, OK, Check
 from imindex.indexer.sources.read import read_bytes
@@ -189,5 +188,5 @@ def write_expected(encoder: Encoder, path: Path) -> Check:
         "tolerance": TOLERANCE,
         "encoder": info.identity(),
     }
-    write_file(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    write_file(path, f"{json_text(content, indent=1)}\n".encode())
     return Check("published vector", OK, f"Wrote the vector of the probe, {len(vector)} numbers, to {path}.")
