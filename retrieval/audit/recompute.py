@@ -36,7 +36,7 @@ from imindex.retrieval.audit.provenance_check import provenance_faults
 from imindex.retrieval.audit.register import changed, read_register
 from imindex.retrieval.audit.row_check import row_faults
 from imindex.retrieval.audit.run import Run, Workspace
-from imindex.retrieval.evidence.testing import tests_version
+from imindex.retrieval.evidence.testing import version_of_tests
 from imindex.retrieval.report.rendering import PAGE, TABLE, Rendered, check_rendered
 from imindex.retrieval.report.report import assemble
 from imindex.retrieval.results import (
@@ -142,7 +142,7 @@ def recompute(run: Run) -> Recomputed:
     run = replace(run, as_paper=any(result.get("as_paper") for result in stored["results"]))
     before = stored["plan"].get("tests_used", 1)
     outcome.other_tests = any("statistic" not in result["summary"] for result in stored["results"])
-    if isinstance(before, int) and before < tests_version(len(run.plan.encoders)):
+    if isinstance(before, int) and before < version_of_tests(len(run.plan.encoders)):
         outcome.other_tests, outcome.tests_before = True, before
     with run.stage("check", 0):
         inputs = gather(run.plan, run.show.note, drawing=entries[-1].placebo_drawing, roots=run.compute.roots)

@@ -19,7 +19,7 @@ from imindex.retrieval.audit.inputs import Inputs
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.plan import EncoderSpec, Plan
 from imindex.retrieval.audit.register import changed
-from imindex.retrieval.evidence.testing import tests_version
+from imindex.retrieval.evidence.testing import version_of_tests
 from imindex.retrieval.results import (
     Amendment,
     ArtistOrigin,
@@ -78,7 +78,7 @@ def plan_record(plan: Plan, inputs: Inputs, entries: Sequence[RegisterEntry]) ->
         )
         or UNSET,
         tests_registered=entries[-1].tests,
-        tests_used=tests_version(len(plan.encoders)),
+        tests_used=version_of_tests(len(plan.encoders)),
         case_number=plan.case_number,
         examiner=plan.examiner,
         placebo_drawing=UNSET if inputs.drawing == INDEPENDENT or not generates else inputs.drawing,

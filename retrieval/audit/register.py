@@ -18,7 +18,7 @@ from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.chosen import PROTOCOL
 from imindex.retrieval.audit.inputs import SECRET
 from imindex.retrieval.audit.plan import Plan
-from imindex.retrieval.evidence.testing import tests_version
+from imindex.retrieval.evidence.testing import version_of_tests
 from imindex.retrieval.results import CopyDecision, RegisterEntry, from_dict, to_dict
 
 NAME = "register.jsonl"
@@ -106,7 +106,7 @@ def register(
         versions=versions(),
         previous=_digest(lines[-1]) if lines else "",
         placebo_drawing=drawing,
-        tests=tests_version(len(plan.encoders)),
+        tests=version_of_tests(len(plan.encoders)),
     )
     return [*entries, _append(path, lines, entry)]
 

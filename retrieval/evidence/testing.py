@@ -116,7 +116,7 @@ class Testing:
         return HowTested(**{**values, "placebos": tuple(self.placebos)})
 
 
-def tests_version(n_encoders: int) -> int:
+def version_of_tests(n_encoders: int) -> int:
     """Return the version of the tests (`TESTS`) that an audit with so many encoders uses."""
     return TESTS if n_encoders < 2 else TESTS_TOGETHER
 

@@ -14,7 +14,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.compare.gate import verdicts
 from imindex.retrieval.evidence.combined import combine_encoders
-from imindex.retrieval.evidence.testing import TESTS, tests_version
+from imindex.retrieval.evidence.testing import TESTS, version_of_tests
 from imindex.retrieval.findings import SIGNIFICANT, TOGETHER, Finding
 from imindex.retrieval.report.report import assemble, table
 from imindex.retrieval.results import to_dict
@@ -114,7 +114,7 @@ def test_the_table_and_the_answer_lead_with_them() -> None:
 def test_with_one_encoder_nothing_is_combined() -> None:
     alone = to_dict(assemble(enlarged(shared_sample()[0], 5), PROVENANCE))
     assert "combined" not in alone
-    assert (tests_version(1), tests_version(2)) == (TESTS, TESTS + 1)
+    assert (version_of_tests(1), version_of_tests(2)) == (TESTS, TESTS + 1)
 
 
 def test_no_encoder_is_called_what_all_together_are_called(tmp_path: Path) -> None:
