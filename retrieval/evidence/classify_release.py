@@ -123,6 +123,10 @@ def classify_release(  # noqa: PLR0913
     """
     one_of(by, (AUTO, "name", "works"), "by")
     with opened(path) as index:
+        if (csls or whiten) and (by == "name" or (by == AUTO and index.encoder.tokens_sha256)):
+            raise ImindexError(
+                "csls and whiten (--csls, --whiten) apply to works. Classify by='works' (--by works), or drop them."
+            )
         name, kind = release(index, collection, ("imitations", "works"))
         if by != "works":
             texts = texts or Texts(functools.partial(load_encoder, index.encoder, encoder or {}))
@@ -132,10 +136,6 @@ def classify_release(  # noqa: PLR0913
             if not has_text and (by == "name" or own_texts):
                 raise no_text_side(index.encoder)
             by = "name" if has_text else "works"
-        if by == "name" and (csls or whiten):
-            raise ImindexError(
-                "csls and whiten (--csls, --whiten) apply to works. Classify by='works' (--by works), or drop them."
-            )
         planned = testing.csls_k if testing is not None and by == "works" else None
         csls_k_used = csls_k if csls else planned
         if by == "name":

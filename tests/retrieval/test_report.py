@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from imindex.indexer.encoders.load import load_as
@@ -362,8 +363,8 @@ def test_csv_has_one_row_per_artist_and_no_formulas(report: Report, tmp_path: Pa
     data = path.read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
-    assert len(rows) == 4 * 13
-    expected = [row for result in report.results for row in result.artists]
+    assert len(rows) == (2 + 4) * 13  # of all encoders together, then of each
+    expected = [row for result in (*report.combined, *report.results) for row in result.artists]
     for row, source in zip(rows, expected, strict=True):
         for key, text in row.items():
             assert not text.startswith(("=", "+", "@", "\t", "\r"))
@@ -375,7 +376,9 @@ def test_csv_has_one_row_per_artist_and_no_formulas(report: Report, tmp_path: Pa
         assert row["artist"] == ("'" if source.artist.startswith("=") else "") + source.artist
     assert any(row["artist"] == f"'{HOSTILE[1]}" for row in rows)
     assert any(float(row["gap_low"] or 0) < 0 for row in rows)  # negative numbers are numbers
-    assert "'-1+1" in table([replace(report.results[0], release="-1+1")])
+    assert "'-1+1" in table(
+        replace(report, results=(replace(report.results[0], release="-1+1"),), combined=UNSET)
+    )
 
 
 def test_json_is_the_report(report: Report, tmp_path: Path) -> None:

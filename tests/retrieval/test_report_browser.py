@@ -26,11 +26,12 @@ OPTIONS = (
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
 )  # fmt: skip
 SORTED = """
-const th = document.querySelectorAll('table.artists')[0].tHead.rows[1].cells;
-const head = [...th].find(one => one.textContent.trim() === arguments[0]);
+const headed = (table) => [...table.tHead.rows[1].cells].find(one => one.textContent.trim() === arguments[0]);
+const table = [...document.querySelectorAll('table.artists')].find(headed);
+const th = table.tHead.rows[1].cells, head = headed(table);
 head.querySelector('button').click();
 const skipped = [...th].slice(0, head.cellIndex).reduce((sum, one) => sum + one.colSpan, 0);
-const rows = [...document.querySelectorAll('table.artists')[0].tBodies[0].rows];
+const rows = [...table.tBodies[0].rows];
 return [head.getAttribute('aria-sort'), rows.map(row => row.cells[skipped].dataset.v)];
 """
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from imindex.indexer.ann import exact
@@ -102,7 +103,7 @@ def test_every_finding_bears_on_both_propositions_and_proves_neither(report: Rep
         replace(row, finding=finding)
         for row, finding in zip(itertools.cycle(result.artists), Finding, strict=False)
     )
-    every = replace(report, results=(replace(result, artists=rows),))
+    every = replace(report, results=(replace(result, artists=rows),), combined=UNSET)
     texts = bearings(every)
     assert [one.finding for one in texts] == list(Finding)
     for one in texts:
@@ -302,7 +303,7 @@ def test_classify_writes_a_page(tmp_path: Path) -> None:
     )  # fmt: skip
     html = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
     Page(html)
-    assert "Named as the artist" in html and "Nearer to the artist" not in html and "Every artist" in html
+    assert "Nearest by works" in html and "Nearer to the artist" not in html and "Every artist" in html
     assert "imindex match" in html and "data-entries" not in html
     with Index(index) as opened:
         assert opened.root_digest in html

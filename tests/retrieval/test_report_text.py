@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from imindex.retrieval.findings import SIGNIFICANT, Finding
@@ -115,7 +116,8 @@ def test_a_failed_check_of_the_placebo_names_changes_the_answer(
 
 
 def test_report_wide_correction_is_that_of_all_tests(report: Report) -> None:
-    rows = [row for result in report.results for row in result.artists]
+    """With several encoders, of all tests by all of them together."""
+    rows = [row for one in report.combined for row in one.artists]
     family = [row for row in rows if row.p_adjusted is not None]
     p = np.array([row.p for row in family], float)
     order = np.argsort(p)
@@ -128,7 +130,7 @@ def test_report_wide_correction_is_that_of_all_tests(report: Report) -> None:
     stand = sum((row.p_adjusted_report or 0) <= report.plan.tests.level for row in found)
     text = report_wide(report)
     assert f"({len(family)} tests:" in text and f"for {stand} of the {len(found)} finding" in text
-    single = replace(shared_sample()[0], results=shared_sample()[0].results[:1])
+    single = replace(shared_sample()[0], results=shared_sample()[0].results[:1], combined=())
     assert report_wide(assemble(single, PROVENANCE)) == ""
 
 
@@ -186,6 +188,7 @@ def test_limits_match_the_audit(report: Report) -> None:
         encoders=report.encoders[:1],
         releases=tuple(replace(one, blocked=(), text_encoders=("T5",)) for one in report.releases),
         results=(replace(result, summary=summary),),
+        combined=UNSET,
     )
     titles = [limit.title for limit in limits(clean)]
     assert {"One encoder", "No invented names", "Too few other names"} <= set(titles)

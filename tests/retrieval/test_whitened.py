@@ -174,8 +174,8 @@ def test_workers_read_files_and_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["classify", "--whiten"], "by works"),
-        (["classify", "--csls"], "by works"),
+        (["classify", "--by", "name", "--whiten"], "by works"),
+        (["classify", "--by", "name", "--csls"], "by works"),
         (["query", "--text", "x", "--whiten"], "Drop the texts"),
         (["query", "x.png", "--csls", "--workers", "2"], "Drop workers"),
     ],
