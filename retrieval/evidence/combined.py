@@ -56,7 +56,9 @@ class _Sets:
         Column of the own set.
     scores, rival_scores : ndarray, shape (E, A, S)
     weights : ndarray, shape (A, E)
-        1 if the encoder tells the artist's works from those of others, otherwise 0: it depends on works only.
+        1 if the encoder tells the artist's works from those of others, otherwise 0: it depends on works only. All are 0
+        if an encoder has no scores for the artist, for instance because it rejected every picture of the own set: the
+        artist is then not tested, since the other sets are not chosen by what an encoder rejects.
     untold : ndarray, shape (A,), bool
         No encoder tells the artist's works, and some encoder had enough works to say so.
     comparable : ndarray, shape (A, S), bool
@@ -209,6 +211,8 @@ def _gather(results: Sequence[AuditResult], testing: Testing) -> _Sets:
             weights[a, e] = 1.0 if row.told else 0.0
             cannot[a] |= row.told is False
             moved.setdefault(a, [None] * len(records))[e] = row.moved
+    lacking = np.array([any(artist not in each for each in rows) for artist in artists], np.bool_)
+    weights[lacking] = 0.0
     known = np.isfinite(scores) & same_design
     comparable = (known | (weights.T == 0)[:, :, None]).all(axis=0)
     placebo = np.zeros(len(sets), np.bool_)
@@ -227,7 +231,7 @@ def _gather(results: Sequence[AuditResult], testing: Testing) -> _Sets:
         scores=scores,
         rival_scores=rival_scores,
         weights=weights,
-        untold=cannot & ~weights.any(axis=1),
+        untold=cannot & ~weights.any(axis=1) & ~lacking,
         comparable=comparable & weights.any(axis=1)[:, None],
         placebo=placebo,
         only=only,

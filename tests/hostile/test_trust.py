@@ -183,7 +183,8 @@ def test_an_encoder_named_in_this_process_is_trusted(tiny_model: str) -> None:
 def test_the_table_of_loaders_names_tests_that_exist() -> None:
     page = (ROOT / "indexer/SECURITY.md").read_text(encoding="utf-8")
     rows = [line for line in page.partition("## Models")[2].splitlines() if line.startswith("| ")][1:]
-    files = [*(ROOT / "tests/hostile").glob("*.py"), ROOT / "tests/indexer/test_backends.py"]
+    others = (ROOT / f"tests/indexer/test_{name}.py" for name in ("backends", "transformers"))
+    files = [*(ROOT / "tests/hostile").glob("*.py"), *others]
     written = "\n".join(file.read_text(encoding="utf-8") for file in files)
     assert len(rows) >= 20
     for row in rows:

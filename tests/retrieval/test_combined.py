@@ -50,6 +50,24 @@ def test_an_artist_that_one_encoder_tells_has_its_p_values() -> None:
     assert alone > 3
 
 
+def test_an_artist_whose_own_set_an_encoder_rejects_is_not_tested() -> None:
+    """Leaving that encoder out would let the pictures choose the test, which then errs up to twice as often."""
+    findings, _ = shared_sample()
+    one, other = (result for result in findings.results if result.release == STRONG)
+    tested = findings.plan.artists
+    whole = {row.artist: row for row in combine_encoders([one, other], tested, TESTING).artists}
+    artist = next(name for name, row in whole.items() if row.finding in SIGNIFICANT)
+    without = replace(other, sets=replace(other.sets, artists=tuple(
+        row for row in other.sets.artists if row.artist != artist
+    )))  # fmt: skip
+    for pair in ([one, without], [without, one]):
+        rows = {row.artist: row for row in combine_encoders(pair, tested, TESTING).artists}
+        assert (rows[artist].finding, rows[artist].p) == (Finding.NOT_TESTED, None)
+        assert {part.weight for part in rows[artist].encoders} == {0.0}
+        others = [name for name in whole if name != artist]
+        assert [rows[name].p_name for name in others] == [whole[name].p_name for name in others]
+
+
 def test_the_order_of_the_encoders_does_not_matter() -> None:
     findings, _ = shared_sample()
     results = [one for one in findings.results if one.release == STRONG]

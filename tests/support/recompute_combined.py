@@ -92,6 +92,7 @@ def _release(here: Check, said: Row, encoders: Sequence[ByEncoder], tests: Row) 
     for label, n in said["findings"].items():
         here.same(f"findings.{label}", n, counted.pop(label, 0))
     here.same("findings, others", dict(counted), {})
+    shared = set.intersection(*(set(by.sets.sizes) for by in encoders))
     for row in said["artists"]:
         artist, one = row["artist"], found[row["artist"]]
         for key in ("finding", "p_name", "p_rival", "p", "p_adjusted", "p_rival_selected", "specificity_testable",
@@ -105,7 +106,8 @@ def _release(here: Check, said: Row, encoders: Sequence[ByEncoder], tests: Row) 
             p, p_closed = closed[artist].get(by.encoder, (None, None))
             stated = one["finding"] in SIGNIFICANT and p_closed is not None
             for key, wanted in (
-                ("weight", 1.0 if by.tells(artist) else 0.0), ("finding", by.found[artist]["finding"]),
+                ("weight", 1.0 if by.tells(artist) and artist in shared else 0.0),
+                ("finding", by.found[artist]["finding"]),
                 ("auc", by.found[artist]["auc"]), ("p", p), ("p_closed", p_closed),
                 ("alone", p_closed <= level * (1 + 1e-12) if stated and p_closed is not None else None),
             ):  # fmt: skip
@@ -120,8 +122,9 @@ def _artist(
     artist: str, encoders: Sequence[ByEncoder], placebos: set[str]
 ) -> tuple[Row, float, dict[str, tuple[float, float]]]:
     """The tests of one artist, the name p that the nearest real set would have, and p of each encoder and closed p."""
-    telling = [one for one in encoders if one.tells(artist)]
-    cannot = not telling and any(one.tells(artist) is False for one in encoders)
+    lacking = any(artist not in one.sets.sizes for one in encoders)
+    telling = [one for one in encoders if one.tells(artist) and not lacking]
+    cannot = not lacking and not telling and any(one.tells(artist) is False for one in encoders)
     one: Row = {
         "n_distinct_works": FEWEST_WORKS, "p_told": 0.0 if telling else 1.0 if cannot else None,
         **dict.fromkeys(("p", "p_name", "p_rival", "resolution_name", "resolution_rival")),
