@@ -145,5 +145,5 @@ def test_workers_end_with_the_process_that_started_them(how: signal.Signals) -> 
         assert pids and all(map(runs, pids))
         time.sleep(0.2)
         driver.send_signal(how)
-        assert driver.wait(10) != 0
+        assert driver.wait(60) != 0
     assert gone(pids)

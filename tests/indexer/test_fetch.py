@@ -470,7 +470,7 @@ def test_a_killed_run_resumes_and_asks_for_nothing_twice(tmp_path: Path, number:
     with website({path: art(i) for i, path in enumerate(paths)}) as site:
         urls = write_list(tmp_path, [(site.url(path), f"Artist {i % 3}") for i, path in enumerate(paths)])
         words = [urls, tmp_path / "out", "--allow-private-host", "127.0.0.1"]
-        with child(*words, "--rate", 40) as process:
+        with child(*words, "--rate", 12) as process:  # slow enough to be hit on a busy machine
             deadline = time.monotonic() + 60
             while len(site.paths()) < 12 and time.monotonic() < deadline:
                 time.sleep(0.01)
