@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from imindex.indexer.encoders.returned import check_vectors
+
 if TYPE_CHECKING:
     import torch
 
@@ -45,6 +47,13 @@ def encode_padded(encoder: Encoder, pixels: torch.Tensor, batch_size: int) -> np
     Returns
     -------
     ndarray, shape (n, dim), float16
+        As the encoder returned them; the caller checks their type and norms (`check_vectors`).
+
+    Raises
+    ------
+    ImindexError
+        The encoder returned another number of vectors than the filled batch has pictures. Without the black ones that
+        could look complete, with vectors that belong to other pictures.
     """
     n = len(pixels)
     more = padded_length(n, batch_size) - n
@@ -52,5 +61,8 @@ def encode_padded(encoder: Encoder, pixels: torch.Tensor, batch_size: int) -> np
         return encoder.encode_images(pixels)
     import torch
 
-    vectors = encoder.encode_images(torch.cat([pixels, pixels.new_zeros((more, *pixels.shape[1:]))]))
-    return vectors[:n] if len(vectors) == n + more else vectors  # which the caller refuses (`check_vectors`)
+    filled = torch.cat([pixels, pixels.new_zeros((more, *pixels.shape[1:]))])
+    vectors = encoder.encode_images(filled)
+    if getattr(vectors, "shape", ())[:1] != (n + more,):
+        check_vectors(vectors, n + more, encoder.info, black=more)
+    return vectors[:n]

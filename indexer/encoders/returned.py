@@ -12,7 +12,7 @@ TOLERANCE = 1e-2
 """How far from 1 a norm may be. Rounding to float16 accounts for about 5e-4."""
 
 
-def check_vectors(vectors: object, n: int, info: EncoderInfo) -> npt.NDArray[np.float16]:
+def check_vectors(vectors: object, n: int, info: EncoderInfo, *, black: int = 0) -> npt.NDArray[np.float16]:
     """Return the vectors of n pictures, or refuse them.
 
     Parameters
@@ -22,6 +22,8 @@ def check_vectors(vectors: object, n: int, info: EncoderInfo) -> npt.NDArray[np.
     n : int
         How many pictures it was given.
     info : EncoderInfo
+    black : int
+        How many of them are black and only fill the batch up, for the message.
 
     Returns
     -------
@@ -52,7 +54,8 @@ def check_vectors(vectors: object, n: int, info: EncoderInfo) -> npt.NDArray[np.
             else type(vectors).__name__
         )
         raise ImindexError(
-            f"The encoder {info.name()} returned {what} for {n} pictures, not a float16 array of shape "
+            f"The encoder {info.name()} returned {what} for {n} pictures"
+            f"{f' ({black} of them black, to fill the batch up)' if black else ''}, not a float16 array of shape "
             f"({n}, {info.dim}). {remedy}"
         )
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)

@@ -200,7 +200,7 @@ def load(
         config={
             "backend": NAME,
             "architecture": source.architecture,
-            "pooling": _pooling_of(network),
+            "pooling": options.get("pooling") or _pooling_of(network),
             **({"arguments": kept} if kept else {}),
         },
         preprocess=preprocess.as_dict(),
@@ -636,7 +636,8 @@ def _pooling_of(network: torch.nn.Module) -> str:
         name = pool if isinstance(pool, str) else getattr(pool, "pool_type", None)
         if isinstance(name, str) and name:
             return name
-    return "as trained"
+    kind = getattr(head, "pool_type", None)  # heads that pool by themselves, as those of hiera and mambaout
+    return kind if isinstance(kind, str) and kind else "as trained"
 
 
 def _pooled(network: Any, prepared: torch.Tensor) -> torch.Tensor:

@@ -169,10 +169,13 @@ _POOLER = r"(^|\.)pooler\."
 _PROJECTION = r"^visual_projection\."
 _NEUTRAL = re.compile(
     r"_.*|transformers_version|architectures|torch_dtype|dtype|id2label|label2id|problem_type|initializer_.*|"
-    r".*dropout(_prob|_rate)?|.*drop_path_rate|attn_implementation|use_cache|output_.*|return_dict|out_features|"
-    r"out_indices|stage_names|chunk_size_feed_forward|finetuning_task"
+    r"(?!token_).*dropout(_prob|_rate)?|.*drop_path_rate|attn_implementation|use_cache|output_attentions|"
+    r"output_hidden_states|output_scores|return_dict|out_features|out_indices|stage_names|chunk_size_feed_forward|"
+    r"finetuning_task"
 )
-"""Keys of a configuration that change no vector."""
+"""Keys of a configuration that change no vector. `token_dropout` scales embeddings without training, too."""
+_STAGES = frozenset({"out_features", "out_indices", "stage_names"})
+"""Keys that choose the features of a backbone within a network, and change vectors there."""
 _LARGEST = {
     r".*(hidden|embed|projection)_(size|dim)|d_model|embedding_size": 1 << 15,
     r"intermediate_size": 1 << 18,
@@ -670,13 +673,16 @@ def _tokenizer(name: str, folder: Path, config: Any) -> PaddedTokenizer | None:
     return PaddedTokenizer(tokenizer, length)
 
 
-def _vector_settings(config: Mapping[str, Any], *, text: bool) -> dict[str, object]:
-    """Return what of a configuration the vectors depend on."""
+def _vector_settings(config: Mapping[str, Any], *, text: bool, backbone: bool = False) -> dict[str, object]:
+    """Return what of a configuration, or of that of a backbone in it, the vectors depend on."""
     kept: dict[str, object] = {}
     for key, value in config.items():
-        if _NEUTRAL.fullmatch(key) or (key.startswith("text_config") and not text):
+        neutral = _NEUTRAL.fullmatch(key) and not (backbone and key in _STAGES)
+        if neutral or (key.startswith("text_config") and not text):
             continue
-        kept[key] = _vector_settings(value, text=text) if isinstance(value, Mapping) else value
+        if isinstance(value, Mapping):
+            value = _vector_settings(value, text=text, backbone=key == "backbone_config")
+        kept[key] = value
     return kept
 
 

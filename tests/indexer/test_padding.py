@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
 from imindex.indexer.encoders.padding import encode_padded, padded_length
@@ -59,10 +61,42 @@ def test_black_pictures_are_added_up_to_16_and_never_beyond_a_full_batch(tiny_en
     assert encode_padded(encoder, pixels[:0], 8).shape == (0, tiny_encoder.dim)
 
 
-def test_a_wrong_number_of_vectors_is_handed_on_to_be_refused(tiny_encoder: Encoder) -> None:
-    class Short(Counting):
+@pytest.mark.parametrize(
+    ("n", "lost", "pictures"),
+    [
+        (15, 1, "16 pictures (1 of them black"),
+        (3, 1, "16 pictures (13 of them black"),
+        (9, 7, "16 pictures"),
+        (15, -1, "17, 32"),
+    ],
+)
+def test_a_lost_or_added_vector_is_refused_though_enough_are_left(
+    n: int, lost: int, pictures: str, tiny_encoder: Encoder
+) -> None:
+    class Loses(Counting):
         def encode_images(self, pixels: torch.Tensor) -> npt.NDArray[np.float16]:
-            return super().encode_images(pixels)[:-1]
+            vectors = super().encode_images(pixels)
+            return np.concatenate([vectors, vectors])[max(lost, 0) : len(vectors) - min(lost, 0)]
 
-    pixels = torch.zeros((3, 3, 32, 32), dtype=torch.uint8)
-    assert len(encode_padded(Short(tiny_encoder), pixels, 8)) == 7
+    pixels = torch.zeros((n, 3, 32, 32), dtype=torch.uint8)
+    with pytest.raises(ImindexError, match=re.escape(pictures)):
+        encode_padded(Loses(tiny_encoder), pixels, BATCH)
+
+
+def test_vectors_that_are_none_are_refused_as_such(tiny_encoder: Encoder) -> None:
+    class Empty(Counting):
+        def encode_images(self, pixels: torch.Tensor) -> npt.NDArray[np.float16]:
+            return None  # type: ignore[return-value]
+
+    pixels = torch.zeros((15, 3, 32, 32), dtype=torch.uint8)
+    with pytest.raises(ImindexError, match=r"returned NoneType for 16 pictures .*Fix its encode_images"):
+        encode_padded(Empty(tiny_encoder), pixels, BATCH)
+
+
+def test_pictures_without_direction_are_kept_in_a_filled_batch(tiny_encoder: Encoder) -> None:
+    class Blind(Counting):
+        def encode_images(self, pixels: torch.Tensor) -> npt.NDArray[np.float16]:
+            return np.full((len(pixels), tiny_encoder.dim), np.nan, np.float16)
+
+    pixels = torch.zeros((15, 3, 32, 32), dtype=torch.uint8)
+    assert np.isnan(encode_padded(Blind(tiny_encoder), pixels, BATCH)).shape == (15, tiny_encoder.dim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import timm
 import timm.data
 import torch
 from PIL import Image
+from timm.models._hub import save_for_hf
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.decode.preprocess import Preprocess, decode
@@ -192,6 +194,44 @@ def test_the_pooling_is_part_of_the_identity_and_its_default_is_not_another(
     )
     assert plain.identity() == token.identity() and plain.weights_sha256 == avg.weights_sha256
     assert plain.mismatch(avg) == ["pooling token against avg"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments"),
+    [
+        ("hiera_tiny_224", {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 1, 1)}),
+        (
+            "hieradet_small",
+            {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 1, 1), "global_att_blocks": ()},
+        ),
+        ("test_vit", {}),
+        ("test_convnext", {}),
+        ("test_resnet", {}),
+        ("test_mambaout", {}),
+        ("swin_tiny_patch4_window7_224", {"embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2)}),
+    ],
+)
+def test_another_pooling_that_changes_vectors_changes_the_identity(
+    architecture: str, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model: Any = timm.create_model(architecture, **arguments).eval()
+    side = model.pretrained_cfg["input_size"][1]
+    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, side, side), **DATA}
+    save_for_hf(model, tmp_path, model_args=arguments, safe_serialization=True)
+    pixels = torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8)
+    encoders = {}
+    for pooling in (None, *POOLINGS):
+        option = f"?pooling={pooling}" if pooling else ""
+        try:
+            encoders[pooling] = load(f"timm:local-dir:{tmp_path}{option}", device="cpu", precision="fp32")
+        except ImindexError as error:
+            assert pooling and f"cannot pool by {pooling}" in str(error)
+    assert len(encoders) > 2
+    vectors = {pooling: encoder.encode_images(pixels) for pooling, encoder in encoders.items()}
+    for one, other in itertools.combinations(encoders, 2):
+        same = np.array_equal(vectors[one], vectors[other])
+        assert same == (encoders[one].info.identity() == encoders[other].info.identity()), (one, other)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from imindex.indexer.encoders.image_processor import preprocess_of
 from imindex.indexer.encoders.load import load
 from imindex.indexer.encoders.precision import PRECISIONS
 from imindex.indexer.encoders.registry import differences, knows
-from imindex.indexer.encoders.transformers import FAMILIES
+from imindex.indexer.encoders.transformers import FAMILIES, _vector_settings
 from imindex.indexer.store.index import Index, recompute_root_digest
 from tests.support.commands import run
 from tests.support.hostile_models import write_json
@@ -234,6 +234,37 @@ def test_digest_and_configuration_are_those_of_the_weights(folders: dict[str, Pa
     assert "model " in " ".join(
         differences(changed, load(f"transformers:{folder}", device="cpu", precision="fp32").info)
     )
+
+
+def test_the_stride_of_the_output_is_part_of_the_identity(tmp_path: Path) -> None:
+    found = []
+    for stride in (32, 8):
+        config = transformers.MobileNetV2Config(depth_multiplier=0.25, output_stride=stride)
+        network = transformers.MobileNetV2Model(config, add_pooling_layer=False)
+        randomize(network, 0)
+        folder = save(tmp_path / str(stride), network, CONVNEXT)
+        found.append(load(f"transformers:{folder}?pooling=mean", device="cpu", precision="fp32"))
+    one, other = found
+    assert one.info.weights_sha256 == other.info.weights_sha256
+    pixels = torch.randint(0, 256, (1, 3, *one.preprocess.size), dtype=torch.uint8)
+    assert not np.array_equal(one.encode_images(pixels), other.encode_images(pixels))
+    assert one.info.identity() != other.info.identity()
+
+
+@pytest.mark.parametrize(
+    ("config", "kept"),
+    [
+        ({"output_attentions": True, "output_hidden_states": True, "output_scores": False, "use_cache": True}, []),
+        ({"hidden_dropout_prob": 0.1, "dropout": 0.1, "drop_path_rate": 0.1, "out_features": ["stage1"]}, []),
+        ({"output_stride": 8, "output_hidden_size": 32, "token_dropout": True}, None),
+        ({"backbone_config": {"out_features": ["stage3"], "out_indices": [3], "stage_names": ["stem"]}}, None),
+    ],
+)  # fmt: skip
+def test_only_keys_that_change_no_vector_are_left_out(
+    config: dict[str, object], kept: list[str] | None
+) -> None:
+    settings = _vector_settings(config, text=True)
+    assert settings == config if kept is None else list(settings) == kept
 
 
 def test_a_type_without_an_entry_needs_a_choice_of_pooling(tmp_path: Path) -> None:
