@@ -209,7 +209,9 @@ def test_the_register_of_an_audit(tmp_path: Path) -> None:
     root.mkdir()
 
     def plan(text: str) -> Any:
-        return SimpleNamespace(digest=hashlib.sha256(text.encode()).hexdigest(), text=text, path="plan.toml", encoders=("one",))
+        return SimpleNamespace(
+            digest=hashlib.sha256(text.encode()).hexdigest(), text=text, path="plan.toml", encoders=("one",)
+        )
 
     def run(log: Any = None) -> list[str]:
         entries: list[RegisterEntry] = []
