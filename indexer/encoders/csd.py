@@ -1,4 +1,4 @@
-"""The back end for CSD, contrastive style descriptors (Somepalli et al. 2024), from the checkpoint of its authors.
+"""CSD, contrastive style descriptors (Somepalli et al. 2024). Needs the checkpoint of its authors, a file.
 
 The network is OpenAI's image tower of CLIP, fine-tuned, without its projection, and two matrices in its place: one for
 style, one for content. It is defined here, and loaded strictly.

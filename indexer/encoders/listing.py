@@ -7,18 +7,19 @@ import importlib.util
 from dataclasses import asdict, dataclass
 
 from imindex.indexer.encoders.plugins import faults, plugins
-from imindex.indexer.encoders.registry import BACKENDS, DEFAULT
+from imindex.indexer.encoders.registry import BACKENDS
 from imindex.indexer.system.input_files import read_text
 
 TAKES = {
-    "open_clip": "demo, ViT-B-32 and every name of open_clip with a tag or file in --pretrained; local-dir:FOLDER; "
-    "hf-hub:ORG/REPO; a JSON configuration",
-    "timm": "timm:NAME (such as timm:vit_small_patch14_dinov2.lvd142m), timm:NAME with a file in --pretrained, "
-    "timm:FOLDER; demo-style",
-    "transformers": "transformers:FOLDER or transformers:ORG/REPO (safetensors)",
+    "open_clip": "demo, or ViT-B-32 and every name of open_clip with a tag or file in --pretrained; "
+    "local-dir:FOLDER; hf-hub:ORG/REPO; a JSON configuration",
+    "csd": "csd with the authors' file in --pretrained",
+    "megastyle": "megastyle with the authors' file in --pretrained",
     "sscd": "sscd with the authors' file in --pretrained",
+    "timm": "demo-style, or timm:NAME, also with a file in --pretrained; timm:local-dir:FOLDER",
+    "transformers": "transformers:FOLDER or transformers:ORG/REPO (safetensors)",
 }
-"""What `--model` takes, for back ends whose models are not simply `NAME:MODEL`."""
+"""What `--model` takes, for back ends of imindex. Of any other only the name is known, which it takes at least."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,11 @@ def back_ends() -> list[BackEnd]:
         for name, module in BACKENDS.items()
     ]
     own = [
-        BackEnd(name, _takes(name), _description(module), origin, module, _missing(module))
+        BackEnd(name, TAKES.get(name, name), _description(module), origin, module, _missing(module))
         for name, module, origin in listed
     ]
     # The module of another package is not looked up: that would import the packages around it.
-    others = [
-        BackEnd(one.name, f"{one.name}, {one.name}:MODEL", "", one.package, one.module, _fault(one.name))
-        for one in plugins()
-    ]
+    others = [BackEnd(one.name, one.name, "", one.package, one.module, _fault(one.name)) for one in plugins()]
     return [*own, *others]
 
 
@@ -78,12 +76,6 @@ def _fault(name: str) -> str:
 
 def _missing(module: str) -> str:
     return "" if _file(module) else f"the module {module}"
-
-
-def _takes(name: str) -> str:
-    known = TAKES.get(name)
-    prefix = f"{name}:MODEL" if name != DEFAULT else ""
-    return known or prefix
 
 
 def _file(module: str) -> str:

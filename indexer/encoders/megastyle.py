@@ -1,4 +1,4 @@
-"""The back end for MegaStyle-Encoder (Gao et al. 2026), a SigLIP image tower that was fine-tuned to tell styles apart.
+"""MegaStyle-Encoder (Gao et al. 2026), a SigLIP image tower fine-tuned to tell styles apart. Needs the authors' file.
 
 What the authors publish as `style_score.py` establishes: the network is transformers' SiglipVisionModel in the sizes of
 google/siglip-so400m-patch14-384, its vector is the normalised pooler_output, pictures are prepared by that model's

@@ -1,4 +1,4 @@
-"""The back end for open_clip models: every way to name one, and pictures and texts through its two towers.
+"""Models of open_clip, however they are named: pictures and texts through two towers.
 
 The only module that imports open_clip.
 """

@@ -1,4 +1,4 @@
-"""The back end for SSCD, a descriptor of copies (Pizzi et al. 2022), from the files that its authors publish.
+"""SSCD, a descriptor of copies (Pizzi et al. 2022). Needs a file that its authors publish.
 
 Their TorchScript files hold code, which is never run: the weights are read by their names, and put into the network
 that is defined here, as the authors' `sscd/models/model.py` describes it: a ResNet, generalised-mean pooling, a linear

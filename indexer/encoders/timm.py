@@ -1,4 +1,4 @@
-"""The back end for timm: published networks by name, files of weights and folders, and their pooled features.
+"""Pooled features of timm: published networks by name, files of weights and folders.
 
 The only module that imports timm. A network is first made without memory (PyTorch's meta device), and compared with the
 weights there, so that a configuration costs nothing until it is known to fit them.

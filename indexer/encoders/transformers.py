@@ -1,4 +1,4 @@
-"""The back end for transformers: vision towers, and models with an image and a text tower, from local folders.
+"""Vision towers of transformers, and models with an image and a text tower, from folders or the Hugging Face hub.
 
 `FAMILIES` says which output of each type of model is the vector of a picture, and where that is documented. Weights are
 read from safetensors only, and every tensor has to have its place: a pooler that the file lacks would be random.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +31,8 @@ from imindex.indexer.terminal.output import count, echo, fail, print_json, remar
 from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
+    from imindex.indexer.terminal.output import View
+    from imindex.indexer.terminal.table import Column
     from imindex.retrieval.results import EncoderComparison
 
 COMPARE = "imindex.retrieval.api:compare_encoders"
@@ -173,6 +178,28 @@ def compare(  # noqa: PLR0913
             say(line)
 
 
+def _view(options: dict[str, Any], columns: Sequence[Column], known: Sequence[str]) -> View:
+    """Return what --columns and --csv ask for; a column may be named as its heading names it."""
+    view = view_of(options)
+    if not view.columns or view.columns == ("all",):
+        return view
+    headings = {column.heading.casefold(): column.name for column in columns}
+    headings |= {heading.replace(" @", "@"): name for heading, name in headings.items()}
+    fields = [*known, *(field for column in columns for field in column.fields.split())]
+    names = []
+    for name in view.columns:
+        field = name if name in fields else headings.get(name.casefold(), "")
+        if not field:
+            near = difflib.get_close_matches(name.casefold(), [*fields, *headings], 3, 0.5)
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise click.BadParameter(
+                f"there is no column {name}.{meant} `--columns all` shows every column.",
+                param_hint="--columns",
+            )
+        names.append(field)
+    return replace(view, columns=tuple(dict.fromkeys(names)))
+
+
 def _folder(out: Path) -> Path:
     from imindex.indexer.system.atomic import make_folder
 
@@ -203,7 +230,14 @@ def list_(as_json: bool, **options: Any) -> None:
     from imindex.indexer.encoders.listing import back_ends
     from imindex.indexer.terminal.table import Column, Table
 
-    view = view_of(options)
+    columns = [
+        Column("name", "back end", kind="name", rank=0),
+        Column("takes", "--model", str, kind="prose", rank=9),
+        Column("description", "what it is", str, kind="prose", rank=4),
+        Column("origin", "from", str, kind="prose", rank=3),
+        Column("needs", "needs", str, kind="prose", rank=8),
+    ]
+    view = _view(options, columns, [*(column.name for column in columns), "module"])
     rows = [one.as_dict() for one in back_ends()]
     if not rows:
         fail("No back end is registered. Install imindex again.")
@@ -214,11 +248,9 @@ def list_(as_json: bool, **options: Any) -> None:
         Table(
             "Back ends of encoders",
             [
-                Column("name", "back end", kind="name", rank=0),
-                Column("takes", "--model", str, kind="prose", rank=8),
-                Column("description", "what it is", str, kind="prose", rank=9),
-                Column("origin", "from", str, kind="prose", rank=3),
-                Column("needs", "needs", str, kind="prose", rank=5),
+                column
+                for column in columns
+                if view.for_machines or column.name != "needs" or any(row["needs"] for row in rows)
             ],
             rows,
         ),

@@ -199,3 +199,35 @@ def test_the_list_has_every_back_end_and_what_it_is() -> None:
         assert one["origin"] and one["module"] and not one["needs"], one
         assert one["origin"] != "imindex" or (one["description"] and one["takes"]), one
     assert "open_clip" in shown("encoders", "list")
+
+
+def test_the_list_tells_only_names_that_are_taken() -> None:
+    said = {
+        one["name"]: one["takes"] for one in json.loads(run("encoders", "list", "--json").stdout)["backends"]
+    }
+    for name in ("csd", "megastyle", "sscd"):
+        assert said[name] == f"{name} with the authors' file in --pretrained"
+    assert "timm:local-dir:FOLDER" in said["timm"] and "timm:FOLDER" not in said["timm"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_list_keeps_what_to_type(columns: int) -> None:
+    output = "imindex.indexer.terminal.output"
+    with (
+        mock.patch(f"{output}.is_terminal", return_value=True),
+        mock.patch(f"{output}._UNLIMITED", columns),
+        mock.patch(f"{output}.terminal_width", return_value=columns),
+    ):
+        said = run("encoders", "list").stdout
+    heading = said.splitlines()[1]
+    assert "--model" in heading and "what it is" in heading and "needs" not in heading
+    assert all(width_of(text) <= columns for text in said.splitlines())
+
+
+def test_columns_of_the_list_are_named_as_they_are_headed() -> None:
+    rows = list(
+        csv.reader(io.StringIO(run("encoders", "list", "--csv", "--columns", "back end,--model").stdout))
+    )
+    assert rows[0] == ["name", "takes"]
+    refused = run("encoders", "list", "--columns", "modle", code=2).stderr
+    assert "no column modle" in refused and "--model" in refused
