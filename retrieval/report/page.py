@@ -48,7 +48,8 @@ class ResultView:
 
     `matched`, `named` and `tested` tell whether works and pictures were matched, artists were named, and the match was
     tested; `intervals` and `compared`, whether the accuracy has intervals, and is compared with placebo names. If
-    `by_works`, the encoder has no text side, and the figures of the classification are those by works.
+    `by_works`, the encoder has no text side, and the figures of the classification are those by works. `rivals` says
+    what the rival test compares with; `chance_by_works` is the accuracy by works of guessing, if it is known.
     """
 
     id: str
@@ -64,6 +65,8 @@ class ResultView:
     intervals: bool
     compared: bool
     by_works: bool
+    rivals: str
+    chance_by_works: float | None
 
 
 @dataclass(frozen=True)
@@ -207,10 +210,10 @@ def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
     own = [result for result in report.results if result.release == release.name]
     agreement = next((one for one in report.agreement or () if one.release == release.name), None)
     combined = combined_of(report).get(release.name)
-    results = [_result(f"r{place}e{number}", result) for number, result in enumerate(own)]
+    results = [_result(f"r{place}e{number}", result, report, release) for number, result in enumerate(own)]
     lead = results[0] if results else None
     if combined and own:
-        lead = _result(f"r{place}", leading(own, combined), figures_too=False)
+        lead = _result(f"r{place}", leading(own, combined), report, release, figures_too=False)
     return ReleaseView(
         id=f"r{place}",
         about=release,
@@ -227,7 +230,9 @@ def _release(place: int, release: ReleaseRecord, report: Report) -> ReleaseView:
     )
 
 
-def _result(identity: str, result: ReportResult, *, figures_too: bool = True) -> ResultView:
+def _result(
+    identity: str, result: ReportResult, report: Report, release: ReleaseRecord, *, figures_too: bool = True
+) -> ResultView:
     shown_result = shown_by_works(result)
     return ResultView(
         id=identity,
@@ -243,7 +248,20 @@ def _result(identity: str, result: ReportResult, *, figures_too: bool = True) ->
         intervals=any(row.top1_low is not None for row in shown_result.artists),
         compared=any(row.placebo_share is not None for row in shown_result.artists),
         by_works=result.by_works is not None,
+        rivals=report_text.rivals(result.artists, len(report.plan.artists), len(release.rivals)),
+        chance_by_works=_chance_by_works(result, report),
     )
+
+
+def _chance_by_works(result: ReportResult, report: Report) -> float | None:
+    """Return the accuracy by works of guessing among the artists with works; None if they are not known."""
+    if result.by_works is not None:
+        return result.by_works.accuracy_chance
+    known = [one.by_works for one in report.results if one.release == result.release and one.by_works]
+    if known:
+        return known[0].accuracy_chance
+    n = len({work.artist for work in report.works}) + len(report.plan.background)
+    return 1 / n if report.works else None
 
 
 def _rivals(report: Report) -> list[tuple[str, tuple[str, ...]]]:

@@ -22,6 +22,7 @@ import numpy as np
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.integrity.verify import Fault
 from imindex.indexer.system.input_files import read_input
+from imindex.retrieval.findings import TOGETHER
 from imindex.retrieval.report.page import n_pictures, page, places, recorded
 from imindex.retrieval.report.report import NOT_IN_CSV, renderer, table
 from imindex.retrieval.report.thumbnails import Thumbnails
@@ -175,7 +176,9 @@ class _Comparison:
             self.same.append(TABLE)
             self.notes.append(f"{TABLE} was written again and agrees.")
             return
-        differing, n_compared, unknown, missing = _cells(text, self._stored["results"])
+        differing, n_compared, unknown, missing = _cells(
+            text, self._stored["results"], self._stored.get("combined") or ()
+        )
         if not differing and not self._own:
             if unknown or missing:
                 self.uncompared.append(TABLE)
@@ -404,9 +407,11 @@ def _around(text: str, at: int) -> str:
 
 
 def _cells(
-    text: str, results: Sequence[Mapping[str, Any]]
+    text: str, results: Sequence[Mapping[str, Any]], combined: Sequence[Mapping[str, Any]] = ()
 ) -> tuple[list[tuple[str, str]], int, list[str], list[str]]:
     """Compare the cells of a table with the rows of report.json, by release, encoder and artist.
+
+    In a row of all encoders together, the columns that report.json does not have in `combined` are not compared.
 
     Returns
     -------
@@ -423,8 +428,11 @@ def _cells(
         for result in results
         for row in result["artists"]
     }
-    names = {tuple(str(csv_cell(part)) for part in key): key for key in expected}
     known = {name for row in expected.values() for name in row}
+    expected |= {
+        (str(one["release"]), TOGETHER, str(row["artist"])): row for one in combined for row in one["artists"]
+    }
+    names = {tuple(str(csv_cell(part)) for part in key): key for key in expected}
     reader = csv.DictReader(io.StringIO(text))
     columns = [name for name in reader.fieldnames or () if name not in ("release", "encoder")]
     unknown = [name for name in columns if name not in known]
@@ -437,7 +445,7 @@ def _cells(
             continue
         seen.add(key)
         for name in columns:
-            if name in unknown:
+            if name in unknown or (key[1] == TOGETHER and name not in expected[key]):
                 continue
             n_compared += 1
             wanted = _written(expected[key].get(name))

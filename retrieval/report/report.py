@@ -40,6 +40,8 @@ from imindex.retrieval.results.report_digest import digest
 from imindex.retrieval.results.tables import csv_cell
 
 NOT_IN_CSV = ("rank_histogram", "neighbours")
+OF_THE_SETS = ("status", "n_works", "n_distinct_works", "n_imitations")
+"""Fields that artists.csv has for all encoders together too, where every encoder has the same."""
 NOT_BY_WORKS_IN_CSV = ("artist", "n", "top1")
 """Fields of a `WorksArtist` that artists.csv has under other names; `top1` is `top1_by_works` for every encoder."""
 
@@ -180,6 +182,10 @@ def _rows(report: Report) -> Iterator[tuple[str, str, dict[str, object]]]:
     in_csv = [name for name in WorksArtist.__struct_fields__ if name not in NOT_BY_WORKS_IN_CSV]
     images_only = any(result.by_works is not None for result in report.results)
     parts = {}
+    shown: dict[tuple[str, str], list[ReportArtist]] = {}
+    for result in report.results:
+        for artist in result.artists:
+            shown.setdefault((result.release, artist.artist), []).append(artist)
 
     def of_works(own: WorksArtist | None) -> dict[str, object]:
         return {f"{name}_by_works": getattr(own, name, None) for name in in_csv} if images_only else {}
@@ -187,6 +193,9 @@ def _rows(report: Report) -> Iterator[tuple[str, str, dict[str, object]]]:
     for one in combined.values():
         for row in one.artists:
             cells: dict[str, object] = {name: getattr(row, name, None) for name in columns}
+            for name in OF_THE_SETS:
+                values = {getattr(own, name) for own in shown.get((one.release, row.artist), ())}
+                cells[name] = values.pop() if len(values) == 1 else None
             last = {"p_closed": None, "alone": "; ".join(also_alone(row))}
             yield one.release, TOGETHER, cells | of_works(None) | last
             parts.update({(one.release, part.encoder, row.artist): part for part in row.encoders})

@@ -248,7 +248,7 @@ def _main(summary: Summary, by_works: bool) -> str:
     effect, open_ = found.get(Finding.NAME_EFFECT, 0), found.get(Finding.SPECIFICITY_NOT_TESTABLE, 0)
     nearer, by_work = found.get(Finding.NEARER, 0), found.get(Finding.BY_WORK, 0)
     if not summary.n_ranked and summary.n_classified:
-        what = "nearest to the mean of that artist's works" if by_works else "recognised as that artist's"
+        what = "nearest to the mean of that artist's works" if by_works else "assigned to the artist by name"
         return f"On average over {whom}, {percent(summary.accuracy, 1)} of the pictures made for an artist are {what}."
     if summary.level is None:
         return f"Nothing was tested for {whom}."
@@ -345,15 +345,18 @@ def _averages(
     parts = []
     if summary.accuracy is not None:
         inside = [_interval(percent_span(summary.accuracy_low, summary.accuracy_high, 1), summary)]
-        inside.append(f"guessing gives {percent(summary.accuracy_chance, 1)}")
+        inside.append(_guessing(summary))
         by_mean = "nearest to the mean of that artist's works, by an encoder that reads no names"
-        what = by_mean if by_works else "recognised as that artist's"
+        what = by_mean if by_works else "assigned to the artist by name"
         parts.append(
-            f"{percent(summary.accuracy, 1)} of an artist's pictures are {what} "
+            f"{percent(summary.accuracy, 1)} of the pictures made for an artist are {what} "
             f"({'; '.join(text for text in inside if text)})"
         )
     if summary.auc is not None:
-        inside = [_interval(span(summary.auc_low, summary.auc_high), summary), "0.50 without imitation"]
+        inside = [
+            _interval(span(summary.auc_low, summary.auc_high), summary),
+            "0.50 if names made no difference",
+        ]
         parts.append(
             "a picture made for the artist is nearer to the artist's works than one made for another name with "
             f"probability {number(summary.auc)} (AUC; {'; '.join(text for text in inside if text)})"
@@ -362,6 +365,9 @@ def _averages(
         return ""
     unjudged = summary.level is not None and judged(summary) < summary.n_artists
     whom = "all artists, also those who could not be judged" if unjudged else "all artists"
+    rests = ""
+    if summary.auc is not None:
+        rests = " The probability is a mean over all artists, and no finding about one artist rests on it."
     if together:  # the findings are by all encoders together, the figures are not
         text = f"By {together[0].encoder}, on average over {whom}, {', and '.join(parts)}."
         each = [
@@ -369,14 +375,68 @@ def _averages(
             for one in together[1:]
             if one.summary.auc is not None
         ]
-        return f"{text} This probability is {listed(each)}." if each else text
-    text = f"On average over {whom}, {', and '.join(parts)}."
+        if each:
+            text += f" This probability is {listed(each)}."
+        return f"{text}{rests}{_other_side(together)}"
+    text = f"On average over {whom}, {', and '.join(parts)}.{rests}"
     if agreement and agreement.n_judged:
         text += (
             f" The {len(agreement.encoders)} encoders agree on {agreement.n_agree} of the "
             f"{count(agreement.n_judged, 'artist')} that all of them can judge."
         )
     return text
+
+
+def _other_side(results: Sequence[ReportResult]) -> str:
+    """Say of encoders whose accuracy is of the other kind than that of the first where it stands."""
+    by_works = results[0].by_works is not None
+    others = [one.encoder for one in results[1:] if (one.by_works is not None) != by_works]
+    if not others or (results[0].summary.accuracy is None and not by_works):
+        return ""
+    one = len(others) == 1
+    where = "in its own section" if one else "in their own sections"
+    if by_works:
+        return f" For {listed(others)}, the accuracy by name is {where}."
+    who = (
+        f"Encoder {others[0]} reads no names: its"
+        if one
+        else f"Encoders {listed(others)} read no names: their"
+    )
+    return f" {who} accuracy by works is {where}."
+
+
+def _guessing(summary: Summary) -> str:
+    """State the accuracy of guessing, as a fraction too if every label is as likely."""
+    chance, n = summary.accuracy_chance, summary.n_labels
+    fraction = f"1/{n} or " if chance is not None and n and abs(chance * n - 1) < 1e-9 else ""
+    return f"{fraction}{percent(chance, 1)} by guessing"
+
+
+def rivals(rows: Sequence[ReportArtist], n_artists: int, n_further: int) -> str:
+    """Say what the rival test compares with, in numbers.
+
+    Parameters
+    ----------
+    rows : sequence of ReportArtist
+    n_artists, n_further : int
+        Number of tested artists, and of further real names that pictures were made for.
+    """
+    numbers = [row.n_rival_references for row in rows if row.n_rival_references]
+    if not numbers:
+        return "other real names"
+    low, high, others = min(numbers), max(numbers), n_artists - 1
+    if low == high == others + n_further:
+        if not n_further:
+            return count(low, "other tested artist")
+        of_them = f"of them {count(others, 'tested artist')} and {count(n_further, 'further name')}"
+        return f"{low:,} other real names ({of_them})"
+    n = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    names = "other real name" if low == high == 1 else "other real names"
+    if high > others + n_further:
+        return f"{n} {names}"
+    out_of = count(others, "other tested artist")
+    further = f" and {count(n_further, 'further name')}" if n_further else ""
+    return f"{n} {names} with pictures of the same design (out of {out_of}{further})"
 
 
 def _interval(text: str, summary: Summary) -> str:
@@ -435,10 +495,12 @@ def report_wide(report: Report) -> str:
         return ""
     found = [row for row in family if row.finding in SIGNIFICANT]
     level = report.plan.tests.level
+    corrected = f"Corrected over the whole report ({count(len(family), 'test')}: {over} that could be judged)"
+    if not found:
+        return f"{corrected}: there is no finding to correct."
     stand = sum((row.p_adjusted_report or 0.0) <= level * (1 + 1e-9) for row in found)
     test = "name" if any(result.summary.n_placebo_names for result in report.results) else "rival"
     return (
-        f"Corrected over the whole report ({count(len(family), 'test')}: {over} that could "
-        f"be judged), the {test} test stays significant for {stand} of the {count(len(found), 'finding')} at level "
+        f"{corrected}, the {test} test stays significant for {stand} of the {count(len(found), 'finding')} at level "
         f"{percent(level)}."
     )

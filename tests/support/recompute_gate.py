@@ -227,10 +227,15 @@ def _table_rows(report: Mapping[str, Any]) -> list[Row]:
     """The lines of the table: of all encoders together, then of each encoder."""
     columns = list(report["results"][0]["artists"][0])
     rows, parts = [], {}
+    of_sets = ("status", "n_works", "n_distinct_works", "n_imitations")
     for one in report.get("combined", ()):
+        own = [result["artists"] for result in report["results"] if result["release"] == one["release"]]
         for row in one["artists"]:
             alone = "; ".join(part["encoder"] for part in row["encoders"] if part["alone"])
             cells = {key: row.get(key) for key in columns}
+            for key in of_sets:
+                values = [each[key] for rows_ in own for each in rows_ if each["artist"] == row["artist"]]
+                cells[key] = values[0] if all(value == values[0] for value in values) else None
             rows.append(
                 {
                     "release": one["release"],
