@@ -220,8 +220,7 @@ def _alone(combined: CombinedResult | None) -> Iterator[str]:
     ]
     yield (
         f"Each finding rests on {len(combined.encoders)} encoders in one test. Of the "
-        f"{count(len(found), 'artist')} with a finding, the effect is also shown by one encoder alone for "
-        f"{listed(alone)}."
+        f"{count(len(found), 'artist')} with a finding, the effect is also shown {listed(alone)}."
     )
 
 
