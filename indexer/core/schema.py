@@ -59,6 +59,8 @@ BLOCKED = "blocked: "
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 """The arithmetic of a forward pass."""
+MAX_PREPROCESS_FROM = 1000
+"""Characters of `preprocess-from` in an index, which are printed. The longest of published weights is half of it."""
 OPTIONAL_ENCODER = ("tokens-sha256", "text-probe", "package", "preprocess-from", "pretrained-sha256")
 """The attributes of /encoder that may be missing."""
 LOG_COLUMNS = ("when", "who", "command", "summary", "versions", "digest-before", "digest-after")

@@ -29,6 +29,7 @@ from imindex.indexer.core.schema import (
     FORMAT,
     FORMATS_READ,
     ITEM_DTYPES,
+    MAX_PREPROCESS_FROM,
     NOBODY,
     OPTIONAL_DTYPES,
     OPTIONAL_ENCODER,
@@ -466,6 +467,11 @@ def _read_encoder(attributes: Mapping[str, Attribute], version: str) -> EncoderI
     if optional.get("package") and not is_package(optional["package"]):
         raise Damage(
             f"/encoder's package {optional['package'][:40]!r} is not the name of a package and its version"
+        )
+    if len(optional.get("preprocess_from", "")) > MAX_PREPROCESS_FROM:
+        raise Damage(
+            f"/encoder's preprocess-from has more than {MAX_PREPROCESS_FROM:,} characters: "
+            f"{optional['preprocess_from'][:40]!r}"
         )
     return EncoderInfo(
         model=text_of(attributes, "model"),

@@ -23,6 +23,9 @@ SHARED = (
 )
 """The name of a text encoder in diffusers, and the architecture and weights of the same one in open_clip."""
 
+_BACKENDS = re.compile(r"transformers:|hf-hub:|local-dir:")
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
 
 def limits(report: Report) -> tuple[Limit, ...]:
     """List what limits the findings of a report.
@@ -55,34 +58,70 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *(_registration(report) if report.plan.digest else ()),
         *_prompts(report),
         *_family(report),
-        *_always(),
+        *_always(len(report.encoders)),
     ]
     return tuple(Limit(title=title, text=text) for title, text in found)
 
 
-def shares_text_encoder(model: str, text_encoder: str) -> bool:
-    """Whether an encoder (open_clip's name) is the text encoder of a pipeline (diffusers' name).
+def shares_text_encoder(model: str, text_encoder: str) -> bool | None:
+    """Whether an encoder (as `--model` takes it) is the text encoder of a pipeline (diffusers' name).
+
+    Returns
+    -------
+    bool, optional
+        None if the names do not say: the text encoder has none or that of a folder, or the encoder is a folder of
+        another name.
 
     Examples
     --------
     >>> shares_text_encoder("ViT-L-14/openai", "CLIPTextModel openai/clip-vit-large-patch14")
     True
+    >>> shares_text_encoder("transformers:/models/clip-vit-large-patch14", "openai/clip-vit-large-patch14")
+    True
     >>> shares_text_encoder("ViT-L-14/openai", "T5EncoderModel google/t5-v1_1-xxl")
     False
+    >>> shares_text_encoder("ViT-L-14/openai", "CLIPTextModel") is None
+    True
     """
-    ours, theirs = (re.sub(r"[_\s]", "-", name.lower()) for name in (model, text_encoder))
+    backend, bare = _bare(model)
+    ours, theirs = (re.sub(r"[_\s]", "-", name.lower()) for name in (bare, text_encoder))
     for name, architecture, weights in SHARED:
         if name in theirs and re.match(rf"{architecture}(-quickgelu)?(?![\w-])", ours) and weights in ours:
             return True
-    return bool(ours) and ours in theirs
+    if not ours:
+        return False
+    if ours in theirs and not backend:
+        return True
+    named = re.sub(r" \(.*\)$", "", text_encoder).rpartition(" ")[2].rstrip("/")
+    last, other = (re.split(r"[/\\]", name.rstrip("/\\"))[-1].lower() for name in (bare, named))
+    if backend and last == other:
+        return True
+    if not re.search("clip", theirs) or ours.startswith("demo"):
+        return False
+    known = [name for name, *_ in SHARED]
+    if _HUB_NAME.fullmatch(named) is None and other not in known:
+        return None
+    return None if backend and _HUB_NAME.fullmatch(bare) is None and last not in known else False
+
+
+def _bare(model: str) -> tuple[str, str]:
+    """Return the back end that a model's name begins with, of `_BACKENDS`, and the name without it and options."""
+    match = _BACKENDS.match(model)
+    if match is None:
+        return "", model
+    return match[0], model[match.end() :].partition("?")[0]
 
 
 def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
     unknown, without = [], _images_only(report)
     for release in report.releases:
+        undecided = not release.text_encoders and len(without) < len(report.encoders)
         for encoder in report.encoders:
-            same = [name for name in release.text_encoders if shares_text_encoder(encoder.model, name)]
-            if same and encoder.name not in without:
+            if encoder.name in without:
+                continue
+            shares = {name: shares_text_encoder(encoder.model, name) for name in release.text_encoders}
+            same = [name for name, shared in shares.items() if shared]
+            if same:
                 yield (
                     "Generator and encoder share a text encoder",
                     f"{release.name} encodes its prompts with {listed(same)}, and {encoder.name} uses the same "
@@ -90,7 +129,9 @@ def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
                     f"accuracy by name may only show that a model agrees with itself. Nearness to works (AUC) uses "
                     f"no text. An encoder with other weights would be independent.",
                 )
-        if not release.text_encoders and len(without) < len(report.encoders):
+            elif None in shares.values():
+                undecided = True
+        if undecided:
             unknown.append(release.name)
     if unknown:
         yield (
@@ -388,7 +429,8 @@ def _family(report: Report) -> Iterator[tuple[str, str]]:
         )
 
 
-def _always() -> Sequence[tuple[str, str]]:
+def _always(n_encoders: int) -> Sequence[tuple[str, str]]:
+    encoders = "this encoder" if n_encoders == 1 else "these encoders"
     return (
         (
             "What a p-value is not",
@@ -397,7 +439,7 @@ def _always() -> Sequence[tuple[str, str]]:
         ),
         (
             "“Not shown” is not “not imitated”",
-            "It means that these works, pictures and this encoder were not enough to show imitation. More of them "
+            f"It means that these works, pictures and {encoders} were not enough to show imitation. More of them "
             "may be.",
         ),
         (

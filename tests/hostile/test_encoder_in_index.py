@@ -148,3 +148,13 @@ def test_a_build_without_new_pictures_loads_no_encoder(
 ) -> None:
     monkeypatch.setattr("imindex.indexer.encoders.load._named", set())
     run("build", built.parent / "art", "-i", built)  # neither --model nor --trust-encoder
+
+
+def test_where_the_preprocessing_is_from_is_said_in_few_words(built: Path, tmp_path: Path) -> None:
+    longest = with_encoder(built, tmp_path / "longest.h5", preprocess_from="a" * 1000)
+    with Index(longest) as opened:
+        assert opened.encoder.preprocess_from == "a" * 1000
+    foreign = with_encoder(built, tmp_path / "foreign.h5", preprocess_from="a" * 3000)
+    with pytest.raises(ImindexError, match="preprocess-from has more than 1,000 characters") as caught:
+        Index(foreign).close()
+    assert "a" * 100 not in str(caught.value)

@@ -29,6 +29,8 @@ from tests.support.report_sample import (
     shared_sample,
 )
 
+L14 = "openai/clip-vit-large-patch14"
+
 
 @pytest.fixture(scope="module")
 def report() -> Report:
@@ -161,10 +163,42 @@ def test_percent_shows_0_and_100_only_for_none_and_all(share: float, digits: int
         ("ViT-H-14/laion2b_s32b_b79k", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", True),
         ("ViT-B-32/openai", "T5EncoderModel google/t5-v1_1-xxl", False),
         ("", "CLIPTextModel", False),
+        (f"transformers:{L14}", f"CLIPTextModel {L14}", True),
+        (f"transformers:{L14}?pooling=projection", f"CLIPTextModel {L14} (12 layers, width 768)", True),
+        ("transformers:/models/clip-vit-large-patch14", f"CLIPTextModel {L14}", True),
+        ("transformers:/models/clip-vit-large-patch14/?size=224", f"CLIPTextModel {L14}", True),
+        ("transformers:/models/clip-vit-large-patch14", "CLIPTextModel /other/clip-vit-large-patch14", True),
+        ("hf-hub:laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", True),
+        (f"transformers:{L14}-336", f"CLIPTextModel {L14}", False),
+        ("transformers:openai/clip-vit-base-patch32", f"CLIPTextModel {L14}", False),
+        ("transformers:/models/clip-vit-base-patch32", f"CLIPTextModel {L14}", False),
+        ("transformers:/models/mine", f"CLIPTextModel {L14}", None),
+        ("transformers:/models/mine", "T5EncoderModel google/t5-v1_1-xxl", False),
+        ("ViT-L-14/openai", "CLIPTextModel (12 layers, width 768)", None),
+        ("ViT-L-14/openai", "CLIPTextModel /root/sd/text_encoder", None),
     ],
 )
-def test_shared_text_encoders_are_recognised(model: str, text_encoder: str, same: bool) -> None:
+def test_shared_text_encoders_are_recognised(model: str, text_encoder: str, same: bool | None) -> None:
     assert shares_text_encoder(model, text_encoder) is same
+
+
+def test_a_text_encoder_of_an_unknown_name_is_said_to_be_not_known(report: Report) -> None:
+    report = replace(
+        report,
+        encoders=tuple(replace(one, model="transformers:/models/mine") for one in report.encoders),
+        releases=tuple(replace(one, text_encoders=(f"CLIPTextModel {L14}",)) for one in report.releases),
+    )
+    assert "Text encoder not known" in [limit.title for limit in limits(report)]
+
+
+@pytest.mark.parametrize(("n", "words"), [(1, "this encoder were"), (2, "these encoders were")])
+def test_limits_speak_of_as_many_encoders_as_there_are(n: int, words: str, report: Report) -> None:
+    (text,) = (
+        limit.text
+        for limit in limits(replace(report, encoders=report.encoders[:n], combined=UNSET))
+        if "not imitated" in limit.title
+    )
+    assert words in text
 
 
 def test_limits_match_the_audit(report: Report) -> None:
