@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 
+from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.input_files import read_input
 from imindex.retrieval.audit.plan import EncoderSpec, Plan
 from imindex.retrieval.protocol.compare import digests_of_works
-from imindex.retrieval.results import EncoderChoice, EncoderComparison, from_json
+from imindex.retrieval.results import ComparedEncoder, EncoderChoice, EncoderComparison, from_json
 
 PROTOCOL = "encoder protocol "
 """Begins the keys of protocol files among the digests of the inputs."""
@@ -85,17 +87,41 @@ def _differences(protocol: EncoderComparison, spec: EncoderSpec, index: Index) -
     if compared is None:
         yield f"The comparison has no encoder {spec.name}."
     else:
-        info = index.encoder
-        if compared.weights_sha256 != info.weights_sha256:
-            yield "The weights of the encoder are not those that were compared."
-        elif (compared.precision, compared.color) != (info.precision, info.color):
-            yield (
-                f"The encoder was compared at {compared.precision} with colours {compared.color}, and is used at "
-                f"{info.precision} with colours {info.color}."
-            )
+        yield from _other_encoder(compared, index.encoder)
     yield from _other_works(
         {one.artist: one.works_sha256 for one in protocol.artists}, digests_of_works(index)
     )
+
+
+def _other_encoder(compared: ComparedEncoder, info: EncoderInfo) -> Iterator[str]:
+    """Say what differs between the encoder that was compared and the one that is used."""
+    if compared.weights_sha256 != info.weights_sha256:
+        yield "The weights of the encoder are not those that were compared."
+    if (compared.precision, compared.color) != (info.precision, info.color):
+        yield (
+            f"The encoder was compared at {compared.precision} with colours {compared.color}, and is used at "
+            f"{info.precision} with colours {info.color}."
+        )
+    if compared.dim != info.dim:
+        yield f"The vectors that were compared have {compared.dim:,} dimensions, and those used have {info.dim:,}."
+    known = (compared.weights_sha256, compared.precision, compared.color, compared.dim)
+    same = known == (info.weights_sha256, info.precision, info.color, info.dim)
+    if not compared.identity_sha256:
+        yield (
+            "The comparison does not record the configuration and preprocessing of the encoder, such as its pooling "
+            "and the size of pictures: whether these are the ones that were compared is not known."
+        )
+    elif same and compared.identity_sha256 != json_digest(info.identity()):
+        models = [_called(one.model, one.pretrained) for one in (compared, info)]
+        names = f": {models[0]} was compared, and {models[1]} is used" if models[0] != models[1] else ""
+        yield (
+            "The configuration or preprocessing of the encoder, such as its pooling or the size of pictures, is not "
+            f"the one that was compared{names}."
+        )
+
+
+def _called(model: str, pretrained: str) -> str:
+    return f"{model} with {pretrained}" if pretrained else model
 
 
 def _other_works(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

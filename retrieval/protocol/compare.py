@@ -367,6 +367,7 @@ def _encoder(
         low=found.low,
         high=found.high,
         speed=one.speed,
+        identity_sha256=json_digest(info.identity()),
     )
 
 

@@ -265,7 +265,7 @@ def _choices(report: Report) -> Iterator[tuple[str, str]]:
         if not choice.recommended:
             faults.append("The rule of the comparison recommended another encoder.")
         if faults:
-            yield (f"The choice of {encoder.name} is not what its protocol says", " ".join(faults))
+            yield (f"Reservations about the choice of {encoder.name}", " ".join(faults))
 
 
 def _encoders(report: Report) -> Iterator[tuple[str, str]]:

@@ -412,7 +412,9 @@ def chosen(choice: EncoderChoice, name: str) -> str:
     """Say how an encoder was chosen."""
     then = "An index held imitations then." if choice.imitations_present else "No index held imitations then."
     against = "" if choice.recommended else " The rule of the comparison recommended another encoder."
-    differences = "".join(f" {one}" for one in choice.differences) or " The audit has the same works."
+    differences = (
+        "".join(f" {one}" for one in choice.differences) or " The audit has the same encoder and works."
+    )
     compared = count(choice.n_encoders, "encoder")
     works = f"{count(choice.n_works, 'work')} of {count(choice.n_artists, 'artist')}"
     return (

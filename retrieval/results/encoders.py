@@ -166,6 +166,9 @@ class ComparedEncoder(Result, kw_only=True, frozen=True):
     low, high : float
     speed : EncodingSpeed or None
         None if the vectors were encoded before.
+    identity_sha256 : str
+        Digest of what the vectors depend on: weights, configuration, preprocessing, dimensions, precision and tokens
+        (`EncoderInfo.identity`, as canonical JSON). Empty in comparisons made before it was recorded.
     """
 
     name: str
@@ -195,6 +198,7 @@ class ComparedEncoder(Result, kw_only=True, frozen=True):
     low: float
     high: float
     speed: EncodingSpeed | None
+    identity_sha256: Digest = ""
 
 
 class EncoderDifference(Result, kw_only=True, frozen=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from imindex.retrieval.audit.chosen import choice_of, protocol_digests
 from imindex.retrieval.audit.plan import Plan, read_plan
 from imindex.retrieval.audit.register import changed, read_register
 from imindex.retrieval.protocol.compare import Encoded, compare_indexes
-from imindex.retrieval.results import EncoderComparison, to_json
+from imindex.retrieval.results import EncoderComparison, from_json, to_json
 from tests.support.audits import draw, run_plan
 from tests.support.commands import run
+from tests.support.example_index import ENCODER
 from tests.support.works_index import save_works, world
 
 ARTISTS = [f"Artist {i:02}" for i in range(8) for _ in range(4)]
@@ -111,6 +114,50 @@ def test_what_differs_between_comparison_and_audit_is_said(
     assert "Artists with other works than those compared: Artist 00." in said
     assert "Artists of the audit that were not compared: Somebody Else." in said
     assert "Artists compared that are not in the audit: Artist 07." in said
+
+
+def test_an_encoder_of_another_configuration_or_preprocessing_is_not_the_one_compared(
+    compared: EncoderComparison, tmp_path: Path
+) -> None:
+    plan = _chosen(tmp_path, compared)
+    for place, change in enumerate(
+        ({"config": {**ENCODER.config, "pool": "avg"}}, {"preprocess": {**ENCODER.preprocess, "size": 48}})
+    ):
+        other = tmp_path / f"{place}.h5"
+        save_works(
+            other, world(8, 4, seed=1), ARTISTS, model="demo?size=48", encoder=replace(ENCODER, **change)
+        )
+        with Index(other) as index:
+            choice = choice_of(plan, plan.encoders[0], index)
+        assert choice is not None
+        (said,) = choice.differences
+        assert "configuration or preprocessing of the encoder" in said
+        assert "demo was compared, and demo?size=48 is used" in said
+
+
+def test_a_plan_that_was_edited_after_the_choice_is_noticed(plan: Path) -> None:
+    plan.write_text(PLAN.replace('"demo"', '"demo-style"'))
+    line = ["encoders", "compare", "--plan", plan, "--out", plan.parent / "encoders", "--device", "cpu"]
+    run(*line, "--resamples", "99", "--choose", "demo-style")
+    plan.write_text(plan.read_text().replace('model = "demo-style"', 'model = "demo-style?size=48"'))
+    (record,) = run_plan(plan.parent).report.encoders
+    assert record.name == "demo-style" and record.chosen is not None
+    (said,) = record.chosen.differences
+    assert "demo-style was compared, and demo-style?size=48 is used" in said
+
+
+def test_a_comparison_without_the_digest_of_the_encoder_says_so(
+    compared: EncoderComparison, tmp_path: Path
+) -> None:
+    stored = compared.to_dict()
+    del stored["encoders"][0]["identity_sha256"]
+    old = from_json(EncoderComparison, json.dumps(stored).encode())
+    plan = _chosen(tmp_path, old)
+    with Index(tmp_path / "demo.h5") as index:
+        choice = choice_of(plan, plan.encoders[0], index)
+    assert choice is not None
+    (said,) = choice.differences
+    assert "whether these are the ones that were compared is not known" in said
 
 
 def test_imitations_and_another_recommendation_are_said(tmp_path: Path) -> None:

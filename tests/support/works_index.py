@@ -10,7 +10,7 @@ import numpy as np
 
 from imindex.indexer.ann import exact as ann
 from imindex.indexer.core.provenance import entry
-from imindex.indexer.core.schema import Collection, Contents, item_columns, reject_columns
+from imindex.indexer.core.schema import Collection, Contents, EncoderInfo, item_columns, reject_columns
 from imindex.indexer.store.writer import write
 from tests.support.example_index import ENCODER, digest, row
 
@@ -35,6 +35,7 @@ def save_works(
     numbers: Sequence[int] | None = None,
     n_imitations: int = 0,
     model: str = "demo",
+    encoder: EncoderInfo = ENCODER,
 ) -> None:
     """Write an index of one work per vector; work i has the bytes of picture `numbers[i]`."""
     names = tuple(dict.fromkeys(artists))
@@ -48,7 +49,7 @@ def save_works(
     rows = [{**one, "path": f"{place}.png", "sha256": one["sha256"]} for place, one in enumerate(rows)]
     dim = vectors.shape[1]
     what = Contents(
-        replace(ENCODER, model=model, pretrained="", weights_sha256=digest(dim).hex(), dim=dim),
+        replace(encoder, model=model, pretrained="", weights_sha256=digest(dim).hex(), dim=dim),
         names,
         tuple(collections),
         item_columns(rows),
