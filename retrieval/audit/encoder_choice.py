@@ -16,7 +16,7 @@ from imindex.indexer.core.names import clean_name
 from imindex.indexer.system.atomic import write_file
 from imindex.indexer.system.input_files import read_input, read_text
 from imindex.retrieval.audit.models import encoder_arguments
-from imindex.retrieval.audit.plan import Plan, read_plan
+from imindex.retrieval.audit.plan import Plan, plan_of
 from imindex.retrieval.audit.plan_template import toml_text
 from imindex.retrieval.protocol.encode import Candidate
 from imindex.retrieval.results import ComparedEncoder, EncoderComparison
@@ -104,14 +104,17 @@ def choose_encoders(
     text = read_text(plan)
     before = tomllib.loads(text)
     changed = _with_encoders(text, [_table(one, file, result, target) for one in chosen])
-    after = tomllib.loads(changed)
+    try:
+        after = tomllib.loads(changed)
+    except ValueError:  # such as encoders = [...], to which no [[encoders]] can be added
+        after = {"encoders": ()}
     if {**before, "encoders": None} != {**after, "encoders": None} or len(after["encoders"]) != len(chosen):
         raise ImindexError(
             f"{plan}: its [[encoders]] cannot be replaced without changing other keys. Write them by hand; "
             "docs/choose_an_encoder.md shows the keys."
         )
+    plan_of(target, changed)
     write_file(target, changed.encode())
-    read_plan(target)
     rule = result.recommendation
     for one in chosen:
         if one.name != rule.highest and one.name not in rule.not_told_apart:
@@ -153,19 +156,31 @@ _ENCODERS = re.compile(r"^\s*\[\[\s*encoders\s*\]\]")
 
 
 def _with_encoders(text: str, tables: Sequence[str]) -> str:
-    """Replace the [[encoders]] of a TOML text, or add them at the end."""
+    """Replace the [[encoders]] of a TOML text, or add them at the end.
+
+    Lines of comments stay; those from inside a table come after the new tables, as do blank lines after its last key.
+    """
     kept: list[str] = []
+    blank: list[str] = []
     place: int | None = None
     inside = False
     for line in text.splitlines(keepends=True):
+        bare = line.strip()
         if _HEADER.match(line):
             inside = bool(_ENCODERS.match(line))
             if inside and place is None:
                 place = len(kept)
-        if not inside:
-            kept.append(line)
-    block = "\n".join(tables) + "\n"
+        elif inside and not bare:
+            blank.append(line)
+            continue
+        if not inside or bare.startswith("#"):
+            kept += [*blank, line]
+        blank = []
+    kept += blank
+    block = "\n".join(tables)
     if place is None:
         ending = "" if not kept or kept[-1].endswith("\n") else "\n"
-        return "".join([*kept, ending, "\n", block])
-    return "".join([*kept[:place], block, *kept[place:]])
+        return "".join([*kept, ending, "\n", block, "\n"])
+    after = kept[place:]
+    gap = "\n" if after and after[0].strip() else ""
+    return "".join([*kept[:place], block, gap, *after])

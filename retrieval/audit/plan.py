@@ -213,6 +213,25 @@ def read_plan(path: Path, note: Callable[[str], None] = lambda _: None) -> Plan:
         raise ImindexError(f"{path} does not exist. Write a plan with `imindex audit init {path}`.") from None
     except UnicodeDecodeError as error:
         raise ImindexError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+    return plan_of(path, text, note)
+
+
+def plan_of(path: Path, text: str, note: Callable[[str], None] = lambda _: None) -> Plan:
+    """Check the text of a plan, which need not be in its file yet.
+
+    Parameters
+    ----------
+    path : Path
+        Where the plan is, or will be: paths in it are relative to this.
+    text : str
+    note : callable
+        Called with messages about the file of artists.
+
+    Raises
+    ------
+    ImindexError
+        The text is not TOML, or a key is unknown, missing or has an invalid value.
+    """
     try:
         content = tomllib.loads(text)
     except (

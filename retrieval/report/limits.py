@@ -10,7 +10,7 @@ from msgspec import UNSET
 from imindex.retrieval.findings import SIGNIFICANT, Finding
 from imindex.retrieval.report.text import ADJUSTED, count, listed, report_wide
 from imindex.retrieval.report.together import combined_of, leading_results
-from imindex.retrieval.results import Limit, Report, ReportResult
+from imindex.retrieval.results import CombinedArtist, Limit, Report, ReportResult
 
 SHARED = (
     ("clip-vit-large-patch14", "vit-l-14", "openai"),
@@ -137,7 +137,7 @@ def _text_encoders(report: Report) -> Iterator[tuple[str, str]]:
         yield (
             "Text encoder not known",
             f"The text encoder of {listed(unknown)} is not known, and so it is not known whether the release shares it "
-            "with the encoder of this audit.",
+            f"with {'the encoder' if len(report.encoders) == 1 else 'an encoder'} of this audit.",
         )
 
 
@@ -173,6 +173,11 @@ def _with(result: ReportResult, finding: Finding) -> list[str]:
 
 def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
     seen = set()
+    others = (
+        " It has no part in their findings, which rest on the other encoders if these can tell them."
+        if combined_of(report)
+        else ""
+    )
     for result in report.results:
         names = tuple(_with(result, Finding.CANNOT_TELL))
         if names and (result.encoder, names) not in seen:
@@ -180,14 +185,28 @@ def _cannot_tell(report: Report) -> Iterator[tuple[str, str]]:
             yield (
                 f"Artists that {result.encoder} cannot tell apart",
                 f"Held-out works of {count(len(names), 'artist')} do not score higher for their own artist than "
-                f"works of other artists do: {listed([_short(name) for name in names])}. This encoder can say "
-                f"nothing about these artists, neither that they are imitated nor that they are not.",
+                f"works of other artists do: {listed([_short(name) for name in names])}. {result.encoder} can say "
+                f"nothing about these artists, neither that they are imitated nor that they are not.{others}",
             )
 
 
 def _effect_below_half(report: Report) -> Iterator[tuple[str, str]]:
-    """Name the artists with a finding whose AUC points the other way."""
-    for result in report.results:
+    """Name the artists with a finding whose AUC points the other way, by an encoder that the finding rests on."""
+    combined = combined_of(report)
+    for one in combined.values():
+        for encoder in one.encoders:
+            names = [row.artist for row in one.artists if row.finding in SIGNIFICANT and _below(row, encoder)]
+            if names:
+                yield (
+                    "A finding beside an AUC below 0.5",
+                    f"{one.release}: {listed([_short(name) for name in names])} {'has' if len(names) == 1 else 'have'} "
+                    f"a finding by {listed(one.encoders)} in one test, and an AUC below 0.5 by {encoder}. The test "
+                    "adds up, over the encoders, how typical pictures are of this artist rather than of the other "
+                    "artists, and the AUC compares how near they are to the works by one encoder. Pictures can have "
+                    "something of the artist that others lack, and yet be further from the works than most; and one "
+                    "encoder can be outweighed by others. Look at the pictures before you rely on it.",
+                )
+    for result in [] if combined else report.results:
         names = [
             row.artist
             for row in result.artists
@@ -204,17 +223,26 @@ def _effect_below_half(report: Report) -> Iterator[tuple[str, str]]:
             )
 
 
+def _below(row: CombinedArtist, encoder: str) -> bool:
+    """Whether the AUC by an encoder with weight is below 0.5."""
+    return any(
+        part.encoder == encoder and part.weight > 0 and part.auc is not None and part.auc < 0.5
+        for part in row.encoders
+    )
+
+
 def _not_tested(report: Report) -> Iterator[tuple[str, str]]:
     seen = set()
+    alone = " alone" if combined_of(report) else ""
     for result in report.results:
         names = tuple(_with(result, Finding.NOT_TESTED))
         if names and names not in seen and result.summary.level is not None:
             seen.add(names)
             yield (
                 "Artists that could not be tested",
-                f"{result.release} by {result.encoder}: {listed([_short(name) for name in names])}. There are too few "
-                "works (fewer than 5), no imitations, or no other set of the same design (equally many pictures of "
-                "each prompt) to compare them with. Blocked pictures can be the reason.",
+                f"{result.release} by {result.encoder}{alone}: {listed([_short(name) for name in names])}. There are "
+                "too few works (fewer than 5), no imitations, or no other set of the same design (equally many "
+                "pictures of each prompt) to compare them with. Blocked pictures can be the reason.",
             )
 
 

@@ -146,6 +146,63 @@ def test_an_encoder_is_chosen_into_a_plan_with_its_record(indexes: Path, three: 
     assert "has no encoder nobody" in failed.stderr
 
 
+def test_comments_of_a_plan_stay_where_an_encoder_is_chosen(
+    indexes: Path, three: str, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.toml"
+    comments = (
+        "# of the first",
+        "# of a key",
+        "# of the second",
+        "# Pictures came by post.",
+        "# At the end.",
+    )
+    first, key, second, releases, end = comments
+    text = PLAN.replace("[[encoders]]\n", f"{first}\n[[encoders]]\n{key}\n")
+    other = f'{second}\n[[encoders]]\nmodel = "demo"\n\n{releases}\n\n[[releases]]'
+    plan.write_text(f"{text.replace('[[releases]]', other)}\n{end}\n")
+    line = ["encoders", "compare", "--encoders", three, "--plan", plan, "--out", tmp_path / "out", *FAST]
+    run(*line, "--choose", "good")
+    once = plan.read_text()
+    assert [one for one in once.splitlines() if one in comments] == list(comments)
+    assert f"\n\n{releases}\n\n[[releases]]\n" in once and "\n\n\n" not in once
+    assert [one.name for one in read_plan(plan).encoders] == ["good"]
+    run(*line, "--choose", "good")
+    assert len(plan.read_text().splitlines()) == len(once.splitlines())
+
+
+@pytest.mark.parametrize("inline", ['encoders = [{model = "demo"}]\n', "encoders = []\n"])
+def test_encoders_written_inline_are_left_to_be_written_by_hand(
+    three: str, tmp_path: Path, inline: str
+) -> None:
+    from imindex.retrieval.audit.encoder_choice import choose_encoders
+
+    plan = tmp_path / "plan.toml"
+    text = f"{inline}{PLAN.split('[[encoders]]')[0]}[[releases]]{PLAN.split('[[releases]]')[1]}"
+    plan.write_text(text)
+    out = tmp_path / "out"
+    run("encoders", "compare", "--encoders", three, "--out", out, *FAST)
+    result = from_json(EncoderComparison, (out / "encoders.json").read_bytes())
+    with pytest.raises(imindex.ImindexError, match="Write them by hand"):
+        list(choose_encoders(plan, ["good"], out / "encoders.json", result, target=plan))
+    assert plan.read_text() == text
+
+
+def test_a_plan_that_would_be_invalid_is_not_written(three: str, tmp_path: Path) -> None:
+    from imindex.retrieval.audit.encoder_choice import choose_encoders
+
+    out, plan, new = tmp_path / "out", tmp_path / "plan.toml", tmp_path / "new.toml"
+    text = PLAN.replace('title = "choice"', 'title = "choice"\nunknown = 1')
+    plan.write_text(text)
+    new.write_text(PLAN)
+    run("encoders", "compare", "--encoders", three, "--out", out, *FAST)
+    result = from_json(EncoderComparison, (out / "encoders.json").read_bytes())
+    for target in (plan, new):
+        with pytest.raises(imindex.ImindexError, match="unknown"):
+            list(choose_encoders(plan, ["good"], out / "encoders.json", result, target=target))
+    assert plan.read_text() == text and new.read_text() == PLAN
+
+
 def test_a_choice_enters_the_digest_of_a_plan_only_if_it_is_there(tmp_path: Path) -> None:
     plain, chosen = tmp_path / "plain.toml", tmp_path / "chosen.toml"
     plain.write_text(PLAN)

@@ -16,6 +16,8 @@ from imindex.retrieval.compare.gate import verdicts
 from imindex.retrieval.evidence.combined import combine_encoders
 from imindex.retrieval.evidence.testing import TESTS, version_of_tests
 from imindex.retrieval.findings import SIGNIFICANT, TOGETHER, Finding
+from imindex.retrieval.report.limits import limits
+from imindex.retrieval.report.page import page
 from imindex.retrieval.report.report import assemble, table
 from imindex.retrieval.results import to_dict
 from tests.support.report_sample import (
@@ -23,6 +25,7 @@ from tests.support.report_sample import (
     STRONG,
     TESTING,
     WEAK,
+    changed,
     enlarged,
     shared_report,
     shared_sample,
@@ -151,3 +154,37 @@ def test_findings_of_the_combined_result_are_counted() -> None:
         assert {finding: rows.count(finding) for finding in Finding} == dict(one.findings)
         p = np.array([row.p for row in one.artists if row.p is not None])
         assert len(p) == one.family and (p >= 1 / (1 + one.n_placebo_names) - 1e-12).all()
+
+
+def test_a_finding_beside_an_auc_below_one_half_names_the_encoder() -> None:
+    report = shared_report()
+    assert report.combined
+    one = report.combined[1]
+    row = next(row for row in one.artists if row.finding in SIGNIFICANT)
+    place = one.artists.index(row)
+    title = "A finding beside an AUC below 0.5"
+    for encoder, (weight, auc), warns in (
+        ("demo", (1.0, 0.41), True),
+        ("second", (1.0, 0.41), True),
+        ("second", (0.0, 0.41), False),
+        ("second", (1.0, 0.5), False),
+    ):
+        parts = tuple(
+            replace(part, weight=weight, auc=auc) if part.encoder == encoder else replace(part, auc=0.9)
+            for part in row.encoders
+        )
+        found = limits(changed(report, f"combined.1.artists.{place}.encoders", parts))
+        texts = [one.text for one in found if one.title == title and row.artist[:40] in one.text]
+        assert len(texts) == warns
+        assert not warns or f"an AUC below 0.5 by {encoder}." in texts[0]
+
+
+def test_sentences_of_several_encoders_name_the_encoder_or_say_all() -> None:
+    report = shared_report()
+    text = " ".join(one.text for one in report.limits if not one.title.startswith("“Not shown”"))
+    assert "This encoder" not in text and "with an encoder of this audit" in text
+    assert "second can say nothing about these artists" in text
+    assert "by second alone: " in text
+    html = page(report, None)
+    assert "cosine is the similarity by encoder demo" in html
+    assert "Findings by encoder second alone; the answer rests on all encoders together." in html
