@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,7 +186,7 @@ def compare(  # noqa: PLR0913
             say(NOT_EVIDENCE)
 
 
-def _view(options: dict[str, Any], columns: Sequence[Column], known: Sequence[str]) -> View:
+def _view(options: MutableMapping[str, Any], columns: Sequence[Column], known: Sequence[str]) -> View:
     """Return what --columns and --csv ask for; a column may be named as its heading names it."""
     view = view_of(options)
     if not view.columns or view.columns == ("all",):
