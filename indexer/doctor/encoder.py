@@ -122,7 +122,7 @@ def examine_encoder(  # noqa: PLR0913
         return
     seconds = time.perf_counter() - started
     message = (
-        f"{loaded.info.name()} loads in {seconds:.1f} s: {loaded.dim} dimensions, on {_devices(loaded)}."
+        f"{_name(loaded.info)} loads in {seconds:.1f} s: {loaded.dim} dimensions, on {_devices(loaded)}."
     )
     yield Check("encoder", OK, message, figures={"load-s": seconds, "dim": loaded.dim})
     if alone:
@@ -152,18 +152,33 @@ def describe(loaded: Encoder) -> Iterator[Check]:
     )
     yield Check("identity", OK, message, figures={"identity": info.identity()})
     preprocess = info.preprocess
-    listed = ", ".join(
-        f"{key} {'/'.join(f'{v:.4g}' for v in value) if isinstance(value, (list, tuple)) else value}"
+    listed = "; ".join(
+        f"{key} {_listed(key, value) if isinstance(value, (list, tuple)) else value}"
         for key, value in preprocess.items()
     )
-    source = (
-        f"From {info.preprocess_from}." if info.preprocess_from else "As the weights or their name state it."
+    stated = (
+        "preprocessor_config.json states"
+        if name_of(info) == "transformers"
+        else "the weights or their name state"
     )
+    source = f"From {info.preprocess_from}." if info.preprocess_from else f"As {stated} it."
     yield Check("preprocessing", OK, f"{listed}. {source}", figures={"preprocess": dict(preprocess)})
     tokens = tokens_of(loaded, [""]) if loaded.has_text else None
     limit = f"texts of up to {tokens.limit} tokens" if tokens else "texts"
     reads = f"Pictures and {limit}." if loaded.has_text else "Pictures only: there is no text side."
     yield Check("reads", OK, reads, figures={"tokens": tokens.limit if tokens else None})
+
+
+def _name(info: EncoderInfo) -> str:
+    """Return the name of an encoder; that of a file of weights is not joined to it by a slash."""
+    if not Path(info.pretrained).is_absolute():
+        return info.name()
+    return f"{info.model} with {info.pretrained} at {info.precision}"
+
+
+def _listed(key: str, values: Sequence[float]) -> str:
+    """Format the numbers of a preprocessing: a size as a product."""
+    return (" x " if key == "size" else ", ").join(f"{value:.4g}" for value in values)
 
 
 def examine_gpus(loaded: Encoder, pixels: torch.Tensor, stored: Vectors | None) -> Iterator[Check]:

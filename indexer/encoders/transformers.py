@@ -349,9 +349,10 @@ def _folder(name: str, place: str) -> Path:
         with quiet_transformers():
             return Path(snapshot_download(place, allow_patterns=list(_HUB_FILES)))
     except Exception as error:  # of many libraries
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0].removeprefix("Got: ")
         raise ImindexError(
-            f"{name} cannot be fetched from the Hugging Face hub: {reason.rstrip('.')}. Without a network, copy the "
+            f"{name}: there is no folder {place} here, and the repository cannot be fetched from the Hugging Face hub: "
+            f"{reason.rstrip('.')}. Without a network, copy the "
             f"repository to a folder (config.json, {_WEIGHTS}, preprocessor_config.json) and give {NAME}:FOLDER."
         ) from error
 

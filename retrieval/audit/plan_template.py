@@ -73,7 +73,8 @@ nameless = 20                     # control pictures, generated from the templat
 # One [[encoders]] per model. With several, the report shows where they agree. A model without a text side is classified
 # by works instead of names.
 [[encoders]]
-{encoder}# an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON file, or demo
+{encoder}# an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON file, timm:NAME,
+                                  # transformers:FOLDER, demo or demo-style; see `imindex encoders list`
 {weights}# an open_clip tag, or a file of weights
 # name = "ViT-L-14"
 # precision = "auto"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,12 @@ from imindex.indexer.terminal.options import (
     view_of,
     within,
 )
-from imindex.indexer.terminal.output import count, echo, fail, print_json, remark, say, show_aside, show_table
+from imindex.indexer.terminal.output import echo, fail, print_json, remark, say, show_aside, show_table
 from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
     from imindex.indexer.terminal.output import View
     from imindex.indexer.terminal.table import Column
-    from imindex.retrieval.results import EncoderComparison
 
 COMPARE = "imindex.retrieval.api:compare_encoders"
 RESULT, PAGE = "encoders.json", "encoders.html"
@@ -126,12 +125,19 @@ def compare(  # noqa: PLR0913
     imindex encoders compare --encoders a.h5,b.h5 --csv
     imindex encoders compare --plan plan.toml --choose demo-style
     """
+    from imindex.indexer.demo.recognise import NOT_EVIDENCE
     from imindex.retrieval import api
     from imindex.retrieval.audit.encoder_choice import choose_encoders, read_groups
-    from imindex.retrieval.cli._encoder_tables import difference_table, encoder_table
-    from imindex.retrieval.report.encoders_page import write_encoders_page
+    from imindex.retrieval.cli._encoder_tables import (
+        difference_table,
+        encoder_columns,
+        encoder_fields,
+        encoder_table,
+    )
+    from imindex.retrieval.protocol.figures import SET_LEVEL
+    from imindex.retrieval.report.encoders_page import told_sentence, write_encoders_page
 
-    view = view_of(options)
+    view = _view(options, encoder_columns(options["k"], SET_LEVEL), encoder_fields())
     if not names and plan is None:
         raise click.UsageError(
             "Name the encoders with --encoders, or pass a plan that lists them with --plan."
@@ -170,15 +176,17 @@ def compare(  # noqa: PLR0913
         show_table(encoder_table(result), view)
         if result.differences:
             show_aside(difference_table(result), view)
-        remark(_told(result), view=view)
+        remark(told_sentence(result), view=view)
         remark(result.recommendation.sentence, view=view)
     say(f"Wrote {written} and {out / PAGE}.")
     if choose and plan is not None:
         for line in choose_encoders(plan, choose, written, result, target=write_plan or plan):
             say(line)
+        if any(result.encoder(name).demonstration for name in choose):
+            say(NOT_EVIDENCE)
 
 
-def _view(options: dict[str, Any], columns: Sequence[Column], known: Sequence[str]) -> View:
+def _view(options: MutableMapping[str, Any], columns: Sequence[Column], known: Sequence[str]) -> View:
     """Return what --columns and --csv ask for; a column may be named as its heading names it."""
     view = view_of(options)
     if not view.columns or view.columns == ("all",):
@@ -205,15 +213,6 @@ def _folder(out: Path) -> Path:
 
     make_folder(out)
     return out
-
-
-def _told(result: EncoderComparison) -> str:
-    """Say which artists no encoder tells from all others."""
-    untold = [one.artist for one in result.artists if not any(row.told for row in one.encoders)]
-    if not untold:
-        return "Every artist is told from all others by at least one encoder."
-    listed = ", ".join(untold[:5]) + (f" and {len(untold) - 5:,} more" if len(untold) > 5 else "")
-    return f"No encoder tells {count(len(untold), 'artist')} from all others: {listed}."
 
 
 @encoders.command(name="list", short_help="List the back ends that load encoders here.")

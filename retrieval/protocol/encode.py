@@ -139,6 +139,8 @@ def encode(  # noqa: PLR0913
             progress=shown,
         )
         if report.encoded and not report.unchanged and not report.resumed:
+            from imindex.indexer.system.device import torch_devices  # imports PyTorch
+
             seconds = time.perf_counter() - start
             speeds[path.name] = (
                 report.root_digest,
@@ -146,7 +148,7 @@ def encode(  # noqa: PLR0913
                     pictures=report.encoded,
                     pictures_per_second=report.encoded / seconds,
                     processor_seconds=(_processor_seconds() - cpu) / report.encoded,
-                    device=device,
+                    device=",".join(map(str, torch_devices(device))),
                 ),
             )
             _write_speeds(folder, speeds)

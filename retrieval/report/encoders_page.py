@@ -12,6 +12,7 @@ from imindex.retrieval.report.figures.encoders import encoder_figures
 from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.style import TEMPLATES, page_style
 from imindex.retrieval.results import ComparedEncoder, EncoderComparison, Estimate
+from imindex.stats.validity import TOO_FEW
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,25 @@ def encoders_page(result: EncoderComparison) -> str:
         demonstration=[one.name for one in encoders if one.demonstration],
         with_imitations=[one.name for one in encoders if one.imitations_present],
         artists=_artists(result, encoders),
+        told=told_sentence(result),
+    )
+
+
+def told_sentence(result: EncoderComparison) -> str:
+    """Say which artists no encoder tells from all others, and what that means for an audit."""
+    rows = {one.artist: one.encoders for one in result.artists if not any(row.told for row in one.encoders)}
+    if not rows:
+        return "Every artist is told from all others by at least one encoder."
+    untold = list(rows)
+    few = [name for name in untold if all(row.status == TOO_FEW for row in rows[name])]
+    listed = ", ".join(untold[:5]) + (f" and {len(untold) - 5:,} more" if len(untold) > 5 else "")
+    reason = (
+        f" {'It has' if len(untold) == 1 else f'{len(few):,} of them have'} too few works." if few else ""
+    )
+    return (
+        f"No encoder was shown to tell {report_text.count(len(untold), 'artist')} from all others with these works: "
+        f"{listed}.{reason} An audit with these encoders cannot judge "
+        f"{'this artist' if len(untold) == 1 else 'these artists'}."
     )
 
 
@@ -112,6 +132,9 @@ def _groups(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> l
         for one in encoders
     )
     level = f"{100 * result.set_level:g} %"
+    article = "an" if level.startswith(("8", "11 ", "18 ")) else "a"
+    sizes = [one.figures.set_size.value for one in encoders]
+    may_be_empty = "; a set may be empty" if any(size is not None and size < 1 for size in sizes) else ""
     return [
         Group(
             "Retrieval of held-out works",
@@ -171,7 +194,12 @@ def _groups(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> l
                     tuple((f"{100 * one.calibration_error_if_calibrated:.1f} %", "") for one in encoders),
                 ),
                 row(f"coverage of {level} sets", "the set has the artist", "coverage", "percent"),
-                row(f"artists in a {level} set", "fewer is sharper", "set_size", digits=1),
+                row(
+                    f"artists in {article} {level} set",
+                    f"fewer is sharper{may_be_empty}",
+                    "set_size",
+                    digits=1,
+                ),
             ),
         ),
         Group(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from imindex.retrieval.results.base import (
     Count,
     Digest,
@@ -384,6 +386,20 @@ class EncoderComparison(Result, kw_only=True, frozen=True):
         """Return one row per encoder."""
         return [encoder_record(one) for one in self.encoders]
 
+    def differences_of(self, figure: str) -> list[EncoderDifference]:
+        """Return the differences of a figure as the page and a terminal show them.
+
+        The encoder with the higher mean average precision comes first, so that signs may differ from `differences`.
+        """
+        ranked = sorted(self.encoders, key=lambda one: one.figures.map.value or 0.0, reverse=True)
+        place = {one.name: number for number, one in enumerate(ranked)}
+        rows = [
+            one if place[one.first] < place[one.second] else _turned(one)
+            for one in self.differences
+            if one.figure == figure
+        ]
+        return sorted(rows, key=lambda one: (place[one.first], place[one.second]))
+
     def encoder(self, name: str) -> ComparedEncoder:
         """Return an encoder by its name.
 
@@ -398,6 +414,18 @@ class EncoderComparison(Result, kw_only=True, frozen=True):
         raise KeyError(name)
 
 
+def _turned(one: EncoderDifference) -> EncoderDifference:
+    """Return second minus first."""
+    return msgspec.structs.replace(
+        one,
+        first=one.second,
+        second=one.first,
+        difference=None if one.difference is None else -one.difference,
+        low=None if one.high is None else -one.high,
+        high=None if one.low is None else -one.low,
+    )
+
+
 _NOT_FLAT = ("reliability", "same", "different", "low", "high")
 
 
@@ -405,7 +433,7 @@ def encoder_record(encoder: ComparedEncoder) -> Row:
     """Return an encoder as a flat row: ``map``, ``map_low`` and ``map_high`` for each figure."""
     values: Row = {key: value for key, value in to_dict(encoder).items() if key not in _NOT_FLAT}
     figures = values.pop("figures")
-    speed = values.pop("speed") or {"pictures": None, "pictures_per_second": None, "processor_seconds": None}
+    speed = values.pop("speed") or dict.fromkeys(EncodingSpeed.__struct_fields__)
     row: Row = {"name": values.pop("name")}
     for key, figure in figures.items():
         row |= {key: figure["value"], f"{key}_low": figure["low"], f"{key}_high": figure["high"]}

@@ -98,6 +98,8 @@ def test_works_are_encoded_once_and_continued(tmp_path: Path) -> None:
     assert one["n_works"] == 12 and not first["imitations_present"]
     assert one["speed"]["pictures"] == 12 and one["speed"]["pictures_per_second"] > 0
     assert one["speed"]["processor_seconds"] > 0 and one["demonstration"]
+    assert one["speed"]["device"] == "cpu"
+    assert "Demonstration encoder: not for evidence" in run(*line, "--csv").stderr
     again = json.loads(run(*line, "--device", "cpu", "--json").stdout)
     (two,) = again["encoders"]
     assert two["root_digest"] == one["root_digest"] and two["speed"] == one["speed"]
@@ -288,3 +290,29 @@ def test_columns_of_the_list_are_named_as_they_are_headed() -> None:
     assert rows[0] == ["name", "takes"]
     refused = run("encoders", "list", "--columns", "modle", code=2).stderr
     assert "no column modle" in refused and "--model" in refused
+
+
+def test_a_wrong_column_of_a_comparison_is_refused_before_anything_is_encoded(tmp_path: Path) -> None:
+    line = ["encoders", "compare", tmp_path, "--encoders", "demo", "--out", tmp_path / "out"]
+    refused = run(*line, "--columns", "encodr", code=2).stderr
+    assert "no column encodr" in refused and "encoder" in refused and len(refused) < 400
+    assert not (tmp_path / "out").exists()
+
+
+def test_columns_of_a_comparison_are_named_as_they_are_headed(three: str, tmp_path: Path) -> None:
+    line = [
+        "encoders",
+        "compare",
+        "--encoders",
+        three,
+        "--out",
+        tmp_path / "out",
+        *FAST,
+        "--csv",
+        "--columns",
+    ]
+    said = run(*line, "encoder,mAP,recall@1,dim,auc_low,device").stdout
+    assert next(csv.reader(io.StringIO(said))) == [
+        "name", "map", "map_low", "map_high", "recall_at_1", "recall_at_1_low", "recall_at_1_high", "dim", "auc_low",
+        "device",
+    ]  # fmt: skip

@@ -129,7 +129,7 @@ def test_what_an_encoder_is(tiny: tuple[str, Encoder]) -> None:
     by_name = {check.name: check for check in describe(encoder)}
     assert encoder.info.weights_sha256 in by_name["identity"].said and "open_clip" in by_name["identity"].said
     assert by_name["identity"].figures["identity"] == encoder.info.identity()
-    assert "size 32/32, mean 0.4815/0.4578/0.4082" in by_name["preprocessing"].said
+    assert "size 32 x 32; mean 0.4815, 0.4578, 0.4082" in by_name["preprocessing"].said
     assert "As the weights or their name state it" in by_name["preprocessing"].said
     assert "up to 16 tokens" in by_name["reads"].said
     image = {check.name: check for check in describe(load(f"{name}?tower=image", **LOAD))}

@@ -419,7 +419,7 @@ def test_names_that_lead_nowhere_are_refused(
         ("transformers:/no/such folder", "there is no folder /no/such folder"),
         (
             "transformers:no-org/no-model",
-            r"cannot be fetched from the Hugging Face hub: .*copy the repository to a folder",
+            r"there is no folder .* cannot be fetched from the Hugging Face hub: .*copy the repository to a folder",
         ),
     ):
         with pytest.raises(ImindexError, match=message):

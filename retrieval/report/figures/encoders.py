@@ -18,7 +18,7 @@ def encoder_figures(result: EncoderComparison) -> list[Figure]:
     encoders = sorted(result.encoders, key=lambda one: one.figures.map.value or 0.0, reverse=True)
     figures = [_precision(encoders, result), _told(encoders, result)]
     if len(encoders) > 1:
-        figures += [_differences(encoders, result), _artist_by_artist(encoders, result)]
+        figures += [_differences(result), _artist_by_artist(encoders, result)]
     return [*figures, _pairs(encoders), _reliability(encoders)]
 
 
@@ -92,25 +92,21 @@ def _told(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> Fig
         drawing.finish("told", "Artists told by encoder", "; ".join(
             f"{one.name} {label}" for one, label in zip(encoders, labels, strict=True))),
         "The works of these artists are nearer to each other than to those of the nearest other artist, with an "
-        "interval above 0. An audit can find imitations of other artists only by luck.",
+        "interval above 0. Other artists were not shown to be told from all others with these works, so an audit with "
+        "this encoder cannot judge them.",
         (("key key-interval", f"{100 * result.confidence_level:g} % interval over {result.unit}"),),
     )  # fmt: skip
 
 
-def _differences(encoders: Sequence[ComparedEncoder], result: EncoderComparison) -> Figure:
-    rows = [one for one in result.differences if one.figure == "map" and one.difference is not None]
-    place = {one.name: number for number, one in enumerate(encoders)}
+def _differences(result: EncoderComparison) -> Figure:
     turned = []
-    for one in rows:
-        difference, low, high = one.difference or 0.0, one.low, one.high
-        first, second = one.first, one.second
-        if place[first] > place[second]:
-            first, second, difference = second, first, -difference
-            low, high = (None if high is None else -high), (None if low is None else -low)
+    for one in result.differences_of("map"):
+        if one.difference is None:
+            continue
+        difference, low, high = one.difference, one.low, one.high
         shown_now = low is not None and high is not None and not low <= 0 <= high
         shown_now = shown_now and one.p_adjusted is not None and one.p_adjusted <= result.level
-        turned.append((first, second, difference, low, high, shown_now))
-    turned.sort(key=lambda row: (place[row[0]], place[row[1]]))
+        turned.append((one.first, one.second, difference, low, high, shown_now))
     reach = max([0.05, *(abs(end) for row in turned for end in (row[2], row[3], row[4]) if end is not None)])
     low_end = min([0.0, *(end for row in turned for end in (row[2], row[3]) if end is not None)])
     step = next(size for size in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if reach / size <= 5)
