@@ -88,8 +88,8 @@ def threshold_at(different: Float64, rate: float) -> int:
 
 
 def share_from(histogram: Float64, threshold: int) -> float:
-    """Return the share of a histogram's weight in bins from `threshold` on."""
-    return float(histogram[threshold:].sum() / histogram.sum())
+    """Return the share of a histogram's weight in bins from `threshold` on, from 0 to 1."""
+    return min(1.0, float(histogram[threshold:].sum() / histogram.sum()))  # sums of parts round otherwise
 
 
 def without_each(same: Float64, different: Float64) -> list[Verification]:

@@ -127,10 +127,6 @@ class Network(torch.nn.Module):
 class CsdEncoder(TorchEncoder):
     """Encodes pictures with a head of CSD."""
 
-    def features(self, prepared: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.model(prepared)
-        return features
-
 
 def load(
     model: str,

@@ -63,10 +63,6 @@ class GeneralizedMean(torch.nn.Module):
 class SscdEncoder(TorchEncoder):
     """Encodes pictures with a ResNet whose pooling is the generalised mean."""
 
-    def features(self, prepared: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.model(prepared)
-        return features
-
 
 def load(
     model: str,

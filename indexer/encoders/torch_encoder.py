@@ -23,7 +23,8 @@ TEXTS = 256
 
 
 class TorchEncoder(Encoder):
-    """Encodes with a PyTorch model. A back end subclasses it and defines `features`, which calls `self.model`.
+    """Encodes with a PyTorch model. A back end subclasses it, and defines `features` unless they are what `self.model`
+    returns for pictures.
 
     A subclass that has a text side defines `text_features` too, and sets `has_text`.
 
@@ -63,7 +64,7 @@ class TorchEncoder(Encoder):
         self._shift = (-self._mean / self._std).to(self._dtype)
 
     def features(self, prepared: torch.Tensor) -> torch.Tensor:
-        """Run the bare forward pass of pictures.
+        """Run the bare forward pass of pictures; by default, call the model.
 
         Parameters
         ----------
@@ -75,7 +76,8 @@ class TorchEncoder(Encoder):
         torch.Tensor, shape (n, dim)
             Features of any length: `encode_images` normalises them.
         """
-        raise NotImplementedError
+        features: torch.Tensor = self.model(prepared)
+        return features
 
     def text_features(self, texts: list[str]) -> torch.Tensor:
         """Run the bare forward pass of texts, at most 256.

@@ -70,8 +70,8 @@ placebos = "auto"                 # number of invented names, which the release 
 nameless = 20                     # control pictures, generated from the templates without the name
 # generic = ["A painting"]        # control prompts that name no artist; per_generic = 20 pictures of each
 
-# One [[encoders]] per model. With several, the report shows where they agree. A model without a text side is classified
-# by works instead of names.
+# One [[encoders]] per model. Several give one finding for each artist, from one test. Choose them on works alone, with
+# `imindex encoders compare`. With a model without a text side, pictures are classified by works instead of names.
 [[encoders]]
 {encoder}# an open_clip name, local-dir:FOLDER, hf-hub:ORG/REPO, a JSON file, timm:NAME,
                                   # transformers:FOLDER, demo or demo-style; see `imindex encoders list`

@@ -42,10 +42,6 @@ class ColourHistogram(Encoder):
 class RandomWeights(TorchEncoder):
     """A network of timm without its last layer."""
 
-    def features(self, prepared: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.model(prepared)
-        return features
-
 
 def load(
     model: str,

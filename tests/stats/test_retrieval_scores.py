@@ -176,6 +176,9 @@ def test_a_threshold_keeps_the_rate_and_the_next_lower_does_not() -> None:
         assert negative[at:].sum() <= rate * negative.sum() * (1 + 1e-9)
         assert at == 0 or negative[at - 1 :].sum() > rate * negative.sum()
     assert share_from(negative, 0) == 1
+    weights = np.random.default_rng(0).random((2000, 40))
+    weights[:, :9] = 0
+    assert max(share_from(one, 9) for one in weights) == 1.0
 
 
 def test_verification_without_an_artist_is_that_of_the_others() -> None:
