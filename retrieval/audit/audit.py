@@ -14,6 +14,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from imindex.indexer.build.build import BuildReport, build
+from imindex.indexer.core.digest import json_digest
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.preprocess_bounds import REJECT, SRGB
 from imindex.indexer.core.provenance import now, program, versions
 from imindex.indexer.sources.item import Item
 from imindex.indexer.store.index import Index
@@ -25,7 +28,7 @@ from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, roots_of
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import BY_WORKS, Encoders, check_models, make
 from imindex.retrieval.audit.on_cluster import encoders_of, on_cluster
-from imindex.retrieval.audit.plan import EncoderSpec
+from imindex.retrieval.audit.plan import EncoderSpec, Plan
 from imindex.retrieval.audit.register import drawing_of, register
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.audit.runs import first_provenance, recorded
@@ -112,6 +115,7 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, release, inputs, whole=release.name not in incomplete) for release in plan.releases]
         built = [_build(run, encoder, inputs, made, encoders) for encoder in plan.encoders]
+        _require_distinct(plan, built)
         findings = assess(run, inputs, entries, made, built)
         provenance = Provenance(
             command=run.command,
@@ -172,6 +176,21 @@ def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made],
             f"{report.blocked} pictures are all black, so they count as blocked; the report lists them."
         )
     return built
+
+
+def _require_distinct(plan: Plan, built: Sequence[Built]) -> None:
+    """Refuse the same network under two names, which would seem to confirm itself; its precision does not matter."""
+    names: dict[str, str] = {}
+    for spec, one in zip(plan.encoders, built, strict=True):
+        with Index(one.path) as index:
+            info = index.encoder.rendered(SRGB, REJECT)
+        network = json_digest([info.weights_sha256, info.config, info.preprocess])
+        other = names.setdefault(network, spec.name)
+        if other != spec.name:
+            raise ImindexError(
+                f"{plan.path}: the encoders {other} and {spec.name} are the same network, so one cannot confirm what "
+                "the other finds. Drop one of them from the plan, or name another encoder."
+            )
 
 
 def _has_arms(path: Path) -> bool:

@@ -261,6 +261,14 @@ def test_hostile_names_go_through_files_manifest_and_report(copied: Path) -> Non
     assert "'=1+cmd|" in table and "\n=" not in table and ",=" not in table
 
 
+def test_one_network_under_two_names_is_refused(copied: Path) -> None:
+    model = re.search('model = "local-dir:.*"', (copied / "plan.toml").read_text())
+    assert model is not None
+    change(copied, "[tests]", f'[[encoders]]\nname = "another"\n{model[0]}\nprecision = "fp32"\n[tests]')
+    with pytest.raises(ImindexError, match=r"encoders tiny and another are the same network.*Drop one"):
+        run_plan(copied)
+
+
 def test_existing_pictures_are_audited_with_named_placebos(copied: Path) -> None:
     for place, name in enumerate(("Ada Example", "Bo Sample", "inv 1", "inv 2")):
         draw(copied / "made" / name, 2, 700 + 10 * place)
