@@ -79,6 +79,10 @@ LIBRARIES = {
     "httpcore": ("indexer/fetch/",),
     "obstore": ("indexer/remote/",),
     "fsspec": ("indexer/remote/",),
+    "fastapi": ("retrieval/serve/",),
+    "starlette": ("retrieval/serve/",),
+    "uvicorn": ("retrieval/serve/",),
+    "pydantic": ("retrieval/serve/",),
     "click": ("__init__.py", "indexer/cli/", "indexer/terminal/", "retrieval/cli/"),
 }
 """Where each library may be imported: a folder, or one file. Only its back end imports an encoder's library."""

@@ -98,6 +98,7 @@ PROCESSES = Bounds(1, 100_000)
 """Workers, encoders and pipelines that compute at the same time."""
 GPUS = Bounds(0.0, 1024.0)
 """GPUs of one model."""
+PORTS = Bounds(0, 65_535)
 NEIGHBOURS = Bounds(1, 100_000)
 CSLS_NEIGHBOURS = Bounds(1, 10_000)
 """Neighbours in CSLS: 3 k times a cosine must fit in 63 bits."""

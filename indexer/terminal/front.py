@@ -35,6 +35,9 @@ JOBS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Compare two releases artist by artist, with conditions to fail on.",
         ),
     },
+    "Look": {
+        "serve": ("imindex.retrieval.cli.serve", "Serve indexes and audits as pages and an HTTP API."),
+    },
     "Audit": {
         "encoders": (
             "imindex.retrieval.cli.encoders",

@@ -24,7 +24,7 @@ _RULE = re.compile(r"^([^{}\n]+)\{", re.MULTILINE)
 
 def page_style() -> str:
     """Return the style sheet of the report's page."""
-    return _palette(":root") + _read("figures.css") + _read("report.css")
+    return palette(":root") + _read("figures.css") + _read("report.css")
 
 
 def fragment_style(scope: str) -> str:
@@ -42,10 +42,11 @@ def fragment_style(scope: str) -> str:
     # Text and empty marks take the colours of the surrounding page.
     inherited = f"{scope}{scope} {{ --ink: currentColor; --paper: var(--jp-layout-color0, transparent); }}\n"
     figures = _RULE.sub(lambda rule: f"{_within(scope, rule[1])} {{", _read("figures.css"))
-    return f"{_palette(scope)}{themes}{inherited}{figures}"
+    return f"{palette(scope)}{themes}{inherited}{figures}"
 
 
-def _palette(selector: str) -> str:
+def palette(selector: str) -> str:
+    """Return the colours as custom properties of what a selector names, for light and dark."""
     dark = f"@media (prefers-color-scheme: dark) {{\n{selector} {{\n{DARK}}}\n}}\n"
     return f"{selector} {{\n{LIGHT}}}\n{dark}"
 

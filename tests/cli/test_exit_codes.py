@@ -46,6 +46,7 @@ USAGE = {
     "merge": [[], ["a.h5", "b.h5"]],
     "split": [[], ["a.h5"], ["a.h5", "--rows", "0"]],
     "completion": [[], ["tcsh"]],
+    "serve": [[], ["-i", "x.h5", "--port", "-1"]],
 }
 COULD_NOT = {
     "demo": [["file/below"]],
@@ -68,6 +69,7 @@ COULD_NOT = {
     "migrate": [[]],
     "merge": [["no-*.h5", "-o", "all.h5"], ["file", "-o", "all.h5"]],
     "split": [["no.h5", "--rows", "9"]],
+    "serve": [["-i", "no.h5"], ["--audit", "nowhere"]],
 }
 """Of doctor, every finding is one of its checks; of completion, nothing can fail."""
 

@@ -25,7 +25,7 @@ from tests.support.places import ROOT
 
 BIG = 2**63 - 1
 """A seed that a double rounds to 2**63."""
-WITHOUT_JSON = {"demo", "completion"}
+WITHOUT_JSON = {"serve", "demo", "completion"}
 
 
 def strictly(text: str) -> Any:
