@@ -164,7 +164,6 @@ def test_networks_are_slow_or_absent(browser: Browser, url: str) -> None:
 
 
 def test_a_service_starts_is_lost_and_starts_again(built: Path) -> None:
-    pytest.importorskip("fastapi")
     with serving("-i", built) as served:
         assert served.get("/healthz")[0] == 200
         served.kill()
@@ -176,6 +175,5 @@ def test_a_service_starts_is_lost_and_starts_again(built: Path) -> None:
 
 
 def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
-    pytest.importorskip("fastapi")
     with pytest.raises(AssertionError, match=r"none\.h5"), serving("-i", tmp_path / "none.h5"):
         pass
