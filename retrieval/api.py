@@ -74,6 +74,7 @@ from imindex.retrieval.results import (
     to_frame,
 )
 from imindex.retrieval.results.tables import Row
+from imindex.retrieval.search.prepared import Prepared
 from imindex.retrieval.search.query import ask
 from imindex.retrieval.shards.search import nearest_by_workers
 from imindex.retrieval.shards.start import HERE, Workers, started
@@ -96,6 +97,7 @@ __all__ = [
     "Limits",
     "OpenIndex",
     "Place",
+    "Prepared",
     "Testing",
     "Workers",
     "audit",
@@ -735,6 +737,24 @@ class OpenIndex:
                 csls_k=csls_k,
                 whiten=whiten,
             )
+
+    def prepared(self, *, device: str = "cpu") -> Prepared:
+        """Return what answers many queries by vectors, rows of the index and pictures, from several threads at a time.
+
+        `query` reads the columns of the index and compares its works with each other for each call; this object does so
+        once.
+
+        Parameters
+        ----------
+        device : str
+            Where exact search runs.
+
+        Returns
+        -------
+        Prepared
+            See `imindex.retrieval.search.prepared`. It is valid as long as the index is open.
+        """
+        return Prepared(self._index, device)
 
     def classify(  # noqa: PLR0913
         self,

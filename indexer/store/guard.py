@@ -7,9 +7,11 @@ object that inspects each read, and the texts of columns are read without libhdf
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,9 +57,16 @@ class Rewritten(Damage):
 
 @contextmanager
 def reading(path: Path | Url, guard: GuardedFile | None = None) -> Iterator[None]:
-    """Report any error while reading a file as damage of the file."""
-    if guard is not None:
-        guard.renew()
+    """Report any error while reading a file as damage of the file. One thread reads at a time."""
+    with contextlib.nullcontext() if guard is None else guard.lock:
+        if guard is not None:
+            guard.renew()
+        with _damage_reported(path, guard):
+            yield
+
+
+@contextmanager
+def _damage_reported(path: Path | Url, guard: GuardedFile | None) -> Iterator[None]:
     try:
         yield
     except ImindexError:
@@ -104,6 +113,8 @@ class GuardedFile(io.RawIOBase):
         Why the last bytes could not be fetched.
     blocks : dict of int to bytes
         Metadata blocks passed to libhdf5, by address.
+    lock : RLock
+        Held by the thread that reads, see `reading`.
     """
 
     def __init__(self, backing: Backing):
@@ -113,6 +124,7 @@ class GuardedFile(io.RawIOBase):
         self.failure: ImindexError | None = None
         self.blocks: dict[int, bytes] = {}
         self._position = 0
+        self.lock = threading.RLock()
         self._checked_heaps: set[int] = set()
         self._blocks = Blocks(self.size)
         self.renew()

@@ -19,6 +19,9 @@ ALTERNATIVE = (
     "come as near."
 )
 
+_BY_EVERY = " by every encoder that can judge the artist"
+"""Several encoders give one finding, and the limits of the design are for an AUC that they share."""
+
 
 @dataclass(frozen=True)
 class Bearing:
@@ -42,7 +45,8 @@ def bearings(report: Report) -> tuple[Bearing, ...]:
     """Return how each finding that occurs in the report bears on the propositions."""
     results = leading_results(report)
     occurring = {row.finding for result in results for row in result.artists}
-    effect, error = _effect(results), _error(report)
+    together = len(report.encoders) > 1
+    effect, error = _effect(results, together), _error(report)
     texts = {
         Finding.IMITATED: (
             f"Expected{effect}.",
@@ -75,15 +79,15 @@ def bearings(report: Report) -> tuple[Bearing, ...]:
             "Hardly distinguishes the propositions.",
         ),
         Finding.NOT_SHOWN: (
-            f"Expected if the imitation is weaker than this design can find{_limit(results)}.",
+            f"Expected if the imitation is weaker than this design can find{_limit(results, together)}.",
             "Expected nearly always.",
             "Expected under both unless the imitation claimed is strong. It is not a finding that there is none.",
         ),
         Finding.CANNOT_TELL: (
             "Predicts nothing here.",
             "Predicts nothing here.",
-            f"None: {'no' if len(report.encoders) > 1 else 'this'} encoder "
-            f"{'tells' if len(report.encoders) > 1 else 'does not tell'} the artist’s works from those of others.",
+            f"None: {'no' if together else 'this'} encoder "
+            f"{'tells' if together else 'does not tell'} the artist’s works from those of others.",
         ),
         Finding.NOT_TESTED: ("Predicts nothing here.", "Predicts nothing here.", "None: nothing was tested."),
     }
@@ -103,14 +107,17 @@ def _limits(results: Sequence[ReportResult]) -> list[float]:
     )
 
 
-def _effect(results: Sequence[ReportResult]) -> str:
+def _effect(results: Sequence[ReportResult], together: bool) -> str:
     known = _limits(results)
-    return f" if the AUC is {number(known[-1])} or more" if known else " if the imitation is strong enough"
+    by = _BY_EVERY if together else ""
+    return (
+        f" if the AUC is {number(known[-1])} or more{by}" if known else " if the imitation is strong enough"
+    )
 
 
-def _limit(results: Sequence[ReportResult]) -> str:
+def _limit(results: Sequence[ReportResult], together: bool) -> str:
     known = _limits(results)
     if not known:
         return ""
     values = number(known[0]) if len(known) == 1 else f"{number(known[0])} to {number(known[-1])}"
-    return f" (AUC below about {values})"
+    return f" (AUC below about {values}{' by an encoder that can judge the artist' if together else ''})"

@@ -28,7 +28,7 @@ def attribute(
     index : Index
     vector : ndarray, shape (d,), float16
     digest : bytes
-        SHA-256 of the picture. Works with these bytes are the picture itself and are excluded.
+        SHA-256 of the picture. Works with these bytes are the picture itself and are excluded. Empty if unknown.
     works : ndarray, shape (n,), bool
         Rows that count as works.
     confidence_level : float
@@ -39,7 +39,9 @@ def attribute(
         `set` contains the artists with p above 1 - level, best fit first. Copies of a picture under one artist count
         as one work.
     """
-    is_query = (index.column("sha256") == np.frombuffer(digest, np.uint8)).all(axis=1)
+    is_query = np.zeros(index.n, np.bool_)
+    if digest:
+        is_query = (index.column("sha256") == np.frombuffer(digest, np.uint8)).all(axis=1)
     artist_of = index.column("artist")
     rows = np.flatnonzero(works & ~is_query & (artist_of >= 0))
     known, _ = distinct(Pictures(rows, np.asarray(index.vectors[rows]), artist_of[rows].astype(np.int64)))

@@ -251,8 +251,8 @@ def require_rows(index: Index) -> None:
     )
 
 
-def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Mark the rows of these artists.
+def artist_numbers(index: Index, names: Sequence[str]) -> list[int]:
+    """Return the numbers of these artists.
 
     Raises
     ------
@@ -265,5 +265,15 @@ def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
         raise ImindexError(
             f"{index.path} has no artist {', '.join(missing)}. See `imindex info --artists -i {index.path}`."
         )
-    numbers = [number for number, artist in enumerate(index.artists) if artist in names]
-    return np.isin(index.column("artist"), numbers)
+    return [number for number, artist in enumerate(index.artists) if artist in names]
+
+
+def artist_mask(index: Index, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Mark the rows of these artists.
+
+    Raises
+    ------
+    ImindexError
+        If an artist is not in the index.
+    """
+    return np.isin(index.column("artist"), artist_numbers(index, names))
