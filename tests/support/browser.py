@@ -54,12 +54,13 @@ PHONE = {"width": 390, "height": 844}
 SLOW = 50_000
 """Bytes a second of a slow network."""
 AXE = Path(__file__).with_name("axe") / "axe.min.js"
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "light": {**DESKTOP, "scheme": "light"},
     "dark": {**DESKTOP, "scheme": "dark"},
     "phone": {**PHONE, "scheme": "light"},
+    "focus": {**DESKTOP, "scheme": "light"},
 }
-"""Arguments of `Browser.open`. The fourth look is light with the keyboard's focus: `browser.press("TAB")`."""
+"""How each page is looked at; "focus" is with the focus of the keyboard on the fourth thing that Tab reaches."""
 FIND_BY_AXE = """
 const [include, impacts, done] = arguments;
 axe.run(include ?? document, {resultTypes: ['violations']}).then(
@@ -356,6 +357,18 @@ class Browser:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(self.cdp("Page.captureScreenshot", **parameters)["data"]))
         return path
+
+    def looks(self, url: str, shown: str, folder: Path, name: str) -> list[Path]:
+        """Open a page in each of LOOKS, and write pictures of the whole page; `shown` selects what to wait for."""
+        paths = []
+        for look, window in LOOKS.items():
+            self.open(url, **window)
+            self.wait_for(shown)
+            self.settle()
+            if look == "focus":
+                self.press(*["TAB"] * 4)
+            paths.append(self.screenshot(folder / f"{name}-{look}.png", whole=look != "focus"))
+        return paths
 
     def scrolls_sideways(self) -> bool:
         return bool(self.run("const d = document.documentElement; return d.scrollWidth > d.clientWidth"))
