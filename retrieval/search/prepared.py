@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ from imindex.retrieval.results import (
     QueryResult,
 )
 from imindex.retrieval.search.adjusted import nearest_adjusted
-from imindex.retrieval.search.attribution import attribute
+from imindex.retrieval.search.attribution import Attributions
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.search.queries import Queries
 from imindex.retrieval.search.selection import Selection, select
@@ -68,6 +69,7 @@ class Prepared:
         self._index, self._device = index, device
         self._lock = threading.RLock()
         self._selections: OrderedDict[tuple[tuple[str, ...], tuple[str, ...]], Selection] = OrderedDict()
+        self._attributed: WeakKeyDictionary[Selection, Attributions] = WeakKeyDictionary()
 
     def seen_as(self, index: Index, device: str) -> Prepared:
         """Return the same choices of rows over another view of the index, such as a whitened one, and on a device."""
@@ -82,8 +84,13 @@ class Prepared:
         return self._index
 
     def warm(self) -> None:
-        """Read what every query needs, so that the first one does not wait for it."""
-        self.selection()
+        """Read what every query needs, so that the first one does not wait for it, and start to compare the works.
+
+        Until the works have been compared with each other, ``attribution="ready"`` leaves out attributions.
+        """
+        selection = self.selection()
+        if "works" in selection.masks:
+            self._attributions(selection).start()
         with self._lock:
             _ = self._exact
             _ = self._stored
@@ -259,16 +266,17 @@ class Prepared:
         n = len(queries.names)
         attributions: list[Attribution | None] = [None] * n
         kinds: list[dict[str, KindNeighbours]] = [{} for _ in range(n)]
+        is_pending = False
         is_picture = np.array([digest is not None for digest in queries.digests], np.bool_)
         if n:
             if "works" in selection.masks and attribution != "none":
-                for place in np.flatnonzero(is_picture).tolist():
-                    attributions[place] = attribute(
-                        index,
-                        queries.vectors[place],
-                        queries.digests[place] or b"",
-                        selection.masks["works"],
-                        confidence_level,
+                known = self._attributions(selection)
+                is_pending = attribution == "ready" and not known.is_ready
+                if is_pending:
+                    known.start()
+                for place in np.flatnonzero(is_picture & (not is_pending)).tolist():
+                    attributions[place] = known.attribute(
+                        queries.vectors[place], queries.digests[place] or b"", confidence_level
                     )
             searcher: _Search | _AdjustedSearch
             if csls_k is not None or whitened_by(index):
@@ -306,6 +314,7 @@ class Prepared:
                     query=name,
                     kinds=kinds[place],
                     attribution=attributions[place],
+                    attribution_pending=is_pending and bool(is_picture[place]),
                     tokens=queries.cut.get(place, (0, 0))[0],
                     tokens_read=queries.cut.get(place, (0, 0))[1],
                 )
@@ -330,6 +339,15 @@ class Prepared:
         searcher = copy.copy(stored[0])
         searcher.approximate_queries = 0
         return searcher, stored[1]
+
+    def _attributions(self, selection: Selection) -> Attributions:
+        """Return what attributes pictures to the works of a selection."""
+        with self._lock:
+            if selection not in self._attributed:
+                self._attributed[selection] = Attributions(
+                    self._index, selection.masks["works"], self._columns
+                )
+            return self._attributed[selection]
 
     @cached_property
     def _columns(self) -> Mapping[str, npt.NDArray[Any]]:
