@@ -17,8 +17,9 @@ from imindex.indexer.system.spin import bound_spin as _bound_spin
 __version__ = "0.1.0"
 
 DOOR = (
-    "BuildReport", "Encoder", "ImindexError", "Items", "Limits", "OpenIndex", "Place", "Prepared", "Testing", "Workers",
-    "audit", "build", "compare", "compare_encoders", "confirm_copies", "copy_candidates", "forecast", "open",
+    "BuildReport", "Encoder", "ImindexError", "Items", "Limits", "OpenIndex", "Place", "Prepared", "Queries", "Testing",
+    "Workers", "audit", "build", "compare", "compare_encoders", "confirm_copies", "copy_candidates", "forecast", "open",
+    "read_audit",
 )  # fmt: skip
 """Names of `imindex.retrieval.api` that are names of this package too."""
 

@@ -75,6 +75,7 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.results.tables import Row
 from imindex.retrieval.search.prepared import Prepared
+from imindex.retrieval.search.queries import Queries
 from imindex.retrieval.search.query import ask
 from imindex.retrieval.shards.search import nearest_by_workers
 from imindex.retrieval.shards.start import HERE, Workers, started
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
 
     from imindex.retrieval.audit.audit import Outcome
     from imindex.retrieval.audit.decisions import Listed
+    from imindex.retrieval.audit.finished import AuditOnDisk
     from imindex.retrieval.protocol.encode import Candidate
     from imindex.retrieval.report.thumbnails import Thumbnails
 
@@ -98,6 +100,7 @@ __all__ = [
     "OpenIndex",
     "Place",
     "Prepared",
+    "Queries",
     "Testing",
     "Workers",
     "audit",
@@ -108,6 +111,7 @@ __all__ = [
     "copy_candidates",
     "forecast",
     "open",
+    "read_audit",
 ]
 
 DEFAULT_INDEX = "imindex.h5"
@@ -469,6 +473,19 @@ def compare_encoders(  # noqa: PLR0913
     )
 
 
+def read_audit(folder: str | os.PathLike[str]) -> AuditOnDisk:
+    """Return what is in the folder of an audit: its report, its register, and whether the report was edited.
+
+    Returns
+    -------
+    AuditOnDisk
+        See `imindex.retrieval.audit.finished`. An audit that is unfinished, edited or damaged is no error.
+    """
+    from imindex.retrieval.audit.finished import read_audit as read
+
+    return read(Path(folder))
+
+
 def copy_candidates(folder: str | os.PathLike[str]) -> list[Listed]:
     """Return the pairs of pictures that an audit's report lists, candidates for copies first, with what people say."""
     from imindex.retrieval.audit.decisions import listed_pairs
@@ -654,6 +671,19 @@ class OpenIndex:
         by `numpy.asarray`.
         """
         return self._index.vectors
+
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether the encoder is for demonstration only, so that nothing computed from the index is evidence."""
+        from imindex.indexer.demo.recognise import is_demonstration
+
+        return is_demonstration(self._index.encoder.weights_sha256)
+
+    @property
+    def approximate(self) -> str:
+        """Kind of the approximate index in the file; empty if there is none."""
+        kind = str(self._index.ann().get("kind", ""))
+        return "" if kind.startswith("exact") else kind
 
     @property
     def items(self) -> Items:
@@ -947,6 +977,48 @@ class OpenIndex:
 
         write_index_report(self._index, result, Path(file), pictures=pictures, command=command)
 
+    def read_original(self, row: int, inside: Sequence[Path] = ()) -> bytes:
+        """Return the bytes of the picture of a row, if they are those that were indexed.
+
+        Parameters
+        ----------
+        row : int
+        inside : sequence of Path
+            Folders that pictures may be in, besides the folder of the index and its named roots.
+
+        Raises
+        ------
+        imindex.indexer.integrity.original.NoOriginal
+            The file is missing, elsewhere, or has other bytes.
+        """
+        from imindex.indexer.integrity.original import read_original
+
+        return read_original(self._index, row, inside)
+
+    def encoder_loader(self, encoder: Mapping[str, Any] | None = None) -> Callable[[], Encoder]:
+        """Return a function that loads the encoder of the index, and needs the index no more.
+
+        Parameters
+        ----------
+        encoder : mapping, optional
+            As in `query`.
+
+        Returns
+        -------
+        callable
+            It raises ImindexError if the encoder is missing or is not that of the index.
+        """
+        info = self.encoder
+
+        def load() -> Encoder:
+            from imindex.indexer.encoders.load import load_with
+            from imindex.indexer.encoders.weights import weights_mapped
+
+            with weights_mapped():
+                return Encoder(load_with(info, encoder or {}))
+
+        return load
+
     def close(self) -> None:
         """Close the file. Arrays taken from `vectors` stay valid."""
         self._index.close()
@@ -1061,6 +1133,51 @@ class Encoder:
         if not vectors:
             return np.empty((0, self._encoder.dim), np.float16)
         return np.concatenate(vectors)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether texts can be encoded."""
+        return bool(self._encoder.has_text)
+
+    def decode(self, data: bytes, limits: Limits = Limits()) -> Any:  # noqa: B008 - frozen
+        """Decode the bytes of a picture as a build does, for `encode_decoded`.
+
+        Raises
+        ------
+        BadPicture
+            With the reason.
+        """
+        from imindex.indexer.decode.pool import picture_of
+
+        return picture_of(data, self._encoder.preprocess, limits).pixels
+
+    def encode_decoded(self, pictures: Sequence[Any]) -> npt.NDArray[np.float16]:
+        """Encode what `decode` returned, in one forward pass.
+
+        Returns
+        -------
+        ndarray, shape (n, d), float16
+            Unit vectors. A row is NaN if the encoder has no vector for the picture.
+        """
+        import torch
+
+        if not pictures:
+            return np.empty((0, self._encoder.dim), np.float16)
+        vectors: npt.NDArray[np.float16] = self._encoder.encode_images(torch.stack(list(pictures)))
+        return vectors
+
+    def cut_texts(self, texts: Sequence[str]) -> dict[int, tuple[int, int]]:
+        """Return the texts that are longer than the encoder reads: position -> (tokens, tokens that are read)."""
+        from imindex.indexer.encoders.tokens import tokens_of
+
+        tokens = tokens_of(self._encoder, list(texts)) if texts else None
+        if tokens is None:
+            return {}
+        return {
+            place: (needed, tokens.limit)
+            for place, needed in enumerate(tokens.needed)
+            if needed > tokens.limit
+        }
 
     def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float16]:
         """Encode texts. A Python warning counts those of which the end is not read, because they are too long.

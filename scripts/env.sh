@@ -1,4 +1,5 @@
-# Sourced by scripts/demo and scripts/test: create a virtual environment in .venv with imindex and its dependencies.
+# shellcheck shell=bash
+# Sourced by scripts/demo, test and release: create a virtual environment in .venv with imindex and its dependencies.
 # IMINDEX_VENV sets another folder, PYTHON another interpreter (3.10 to 3.13). IMINDEX_LOCK=1 installs the files of
 # scripts/lock, each with its hash checked, for replays on Linux, x86-64 and Python 3.11.
 

@@ -17,6 +17,7 @@ from imindex.indexer.encoders import registry
 from imindex.indexer.encoders.base import Encoder
 from imindex.indexer.encoders.load import load
 from imindex.indexer.encoders.precision import default_precision
+from tests.support.browser import browser, chromium  # noqa: F401 - fixtures
 from tests.support.commands import run
 from tests.support.models import save_model
 from tests.support.objects import proxy, quick_requests, s3, store_in_environment  # noqa: F401 - fixtures

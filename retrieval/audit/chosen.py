@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.schema import EncoderInfo
 from imindex.indexer.store.index import Index
+from imindex.indexer.system.atomic import write_file
 from imindex.indexer.system.input_files import read_input
 from imindex.retrieval.audit.plan import EncoderSpec, Plan
 from imindex.retrieval.protocol.compare import digests_of_works
-from imindex.retrieval.results import ComparedEncoder, EncoderChoice, EncoderComparison, from_json
+from imindex.retrieval.results import ComparedEncoder, EncoderChoice, EncoderComparison, from_json, to_json
 
 PROTOCOL = "encoder protocol "
 """Begins the keys of protocol files among the digests of the inputs."""
 LISTED = 3
+
+
+def save_comparison(result: EncoderComparison, file: Path) -> Path | None:
+    """Write a comparison, and keep another one that it replaces: a plan may name it.
+
+    Parameters
+    ----------
+    result : EncoderComparison
+    file : Path
+        Such as encoders/encoders.json.
+
+    Returns
+    -------
+    Path or None
+        The file in the same folder that has the replaced comparison now, if there was one.
+    """
+    kept, data = None, to_json(result, indent=1)
+    with suppress(FileNotFoundError):
+        before = read_input(file)
+        if before != data:
+            kept = kept_as(file, hashlib.sha256(before).hexdigest())
+            write_file(kept, before)
+    write_file(file, data)
+    return kept
+
+
+def kept_as(file: Path, sha256: str) -> Path:
+    """Return where `save_comparison` keeps a replaced comparison of this digest."""
+    return file.with_name(f"{file.stem}-{sha256[:12]}{file.suffix}")
 
 
 def protocol_digests(plan: Plan) -> dict[str, str]:
@@ -35,22 +68,26 @@ def protocol_digests(plan: Plan) -> dict[str, str]:
 
 
 def _protocol(plan: Plan, spec: EncoderSpec) -> bytes:
+    """Return the file by which an encoder was chosen, or the one that `save_comparison` kept when it was replaced."""
     path = plan.at(spec.chosen_by)
+    if re.fullmatch("[0-9a-f]{64}", spec.chosen_sha256):
+        for place in (path, kept_as(path, spec.chosen_sha256)):
+            with suppress(OSError):
+                data = read_input(place)
+                if hashlib.sha256(data).hexdigest() == spec.chosen_sha256:
+                    return data
     try:
-        data = read_input(path)
+        digest = hashlib.sha256(read_input(path)).hexdigest()
     except OSError as error:
         raise ImindexError(
             f"{plan.path}: {spec.name} was chosen by {path}, which cannot be read ({error.strerror or error}). Restore "
             "it, or remove chosen_by, chosen_sha256 and chosen_on from the encoder."
         ) from error
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != spec.chosen_sha256:
-        raise ImindexError(
-            f"{plan.path}: {path} has changed since {spec.name} was chosen by it: its SHA-256 is {digest[:12]}, and "
-            f"the plan records {spec.chosen_sha256[:12] or 'none'}. Restore the file, or choose again with "
-            "`imindex encoders compare --choose`."
-        )
-    return data
+    raise ImindexError(
+        f"{plan.path}: {path} has changed since {spec.name} was chosen by it: its SHA-256 is {digest[:12]}, and "
+        f"the plan records {spec.chosen_sha256[:12] or 'none'}. Restore the file, or choose again with "
+        "`imindex encoders compare --choose`."
+    )
 
 
 def choice_of(plan: Plan, spec: EncoderSpec, index: Index) -> EncoderChoice | None:

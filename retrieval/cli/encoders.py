@@ -127,6 +127,7 @@ def compare(  # noqa: PLR0913
     """
     from imindex.indexer.demo.recognise import NOT_EVIDENCE
     from imindex.retrieval import api
+    from imindex.retrieval.audit.chosen import save_comparison
     from imindex.retrieval.audit.encoder_choice import choose_encoders, read_groups
     from imindex.retrieval.cli._encoder_tables import (
         difference_table,
@@ -168,7 +169,8 @@ def compare(  # noqa: PLR0913
         note=say,
         progress=lambda name: lambda total: progress_bar(total, f"Encoding by {name}"),
     )
-    written = result.save(_folder(out) / RESULT)
+    written = _folder(out) / RESULT
+    kept = save_comparison(result, written)
     write_encoders_page(result, out / PAGE)
     if as_json:
         print_json(result.to_dict())
@@ -179,6 +181,10 @@ def compare(  # noqa: PLR0913
         remark(told_sentence(result), view=view)
         remark(result.recommendation.sentence, view=view)
     say(f"Wrote {written} and {out / PAGE}.")
+    if kept is not None:
+        say(
+            f"The comparison that was there is kept as {kept}: a plan whose encoder was chosen by it finds it there."
+        )
     if choose and plan is not None:
         for line in choose_encoders(plan, choose, written, result, target=write_plan or plan):
             say(line)

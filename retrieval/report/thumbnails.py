@@ -113,17 +113,9 @@ class Thumbnails:
             data = read_bytes(full)
             if self.digests is not None and hashlib.sha256(data).digest() not in self.digests.get(path, ()):
                 return None
-            picture = picture_of(data, _look(side))
-            if (own := max(picture.width, picture.height)) < side:  # never larger than the picture
-                side = own
-                picture = picture_of(data, _look(side))
+            return pixels_of(data, side)
         except (OSError, BadPicture, ImindexError, ValueError):
             return None
-        scale = side / max(picture.width, picture.height)
-        width, height = (max(1, round(edge * scale)) for edge in (picture.width, picture.height))
-        left, top = (side - width) // 2, (side - height) // 2
-        pixels = picture.pixels[:, top : top + height, left : left + width].permute(1, 2, 0).numpy()
-        return np.ascontiguousarray(pixels)
 
     def _make(self, path: str) -> tuple[str, int, int] | None:
         from PIL import Image
@@ -135,6 +127,29 @@ class Thumbnails:
         Image.fromarray(pixels).save(out, "WEBP", quality=QUALITY, method=4)
         height, width = pixels.shape[:2]
         return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}", width, height
+
+
+def pixels_of(data: bytes, side: int) -> npt.NDArray[np.uint8]:
+    """Return the pixels of a thumbnail of a picture, whose longer side is at most `side`.
+
+    Returns
+    -------
+    (height, width, 3) uint8
+
+    Raises
+    ------
+    BadPicture
+        If it cannot be decoded.
+    """
+    picture = picture_of(data, _look(side))
+    if (own := max(picture.width, picture.height)) < side:  # never larger than the picture
+        side = own
+        picture = picture_of(data, _look(side))
+    scale = side / max(picture.width, picture.height)
+    width, height = (max(1, round(edge * scale)) for edge in (picture.width, picture.height))
+    left, top = (side - width) // 2, (side - height) // 2
+    pixels = picture.pixels[:, top : top + height, left : left + width].permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(pixels)
 
 
 def _look(side: int) -> Preprocess:

@@ -6,18 +6,34 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import program
-from imindex.retrieval.serve.catalog import Catalog, Unknown
+from imindex.retrieval.serve.catalog import Catalog
+from imindex.retrieval.serve.encoding import Encoders
+from imindex.retrieval.serve.guard import Guard
+from imindex.retrieval.serve.metrics import Metrics
+from imindex.retrieval.serve.openapi import document
 from imindex.retrieval.serve.pages import STATIC, palette_css
+from imindex.retrieval.serve.problems import Problem
 from imindex.retrieval.serve.routes import ROUTERS
 from imindex.retrieval.serve.settings import Settings
+from imindex.retrieval.serve.state import State
+from imindex.retrieval.serve.work import Work
+
+_TAGS = [
+    {"name": "query", "description": "Nearest works and imitations, and artists."},
+    {"name": "indexes", "description": "What an index holds: artists, rows and pictures."},
+    {"name": "audits", "description": "Findings, reports, candidates for copies, comparisons."},
+    {"name": "health", "description": "Is the service up, and its figures."},
+]
 
 
-def make_app(settings: Settings) -> FastAPI:
+def make_app(settings: Settings) -> ASGIApp:
     """Return the application that serves indexes and audits.
 
     Raises
@@ -25,37 +41,66 @@ def make_app(settings: Settings) -> FastAPI:
     ImindexError
         If an index cannot be opened, or a folder holds no audit.
     """
-    catalog = Catalog(settings)
+    metrics, work = Metrics(), Work(settings)
+    state = State(
+        settings, Catalog(settings), Encoders(settings.encoder, metrics.encoding_took), work, metrics
+    )
+    metrics.waits(lambda: float(work.running))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        state.start()
         yield
-        catalog.close()
+        state.stop()
 
     app = FastAPI(
         title="imindex",
         version=program().partition(" ")[2],
         description="Search an index by picture or text, and read audits.",
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        openapi_tags=_TAGS,
         lifespan=lifespan,
     )
-    app.state.settings, app.state.catalog = settings, catalog
+    app.state.imindex = state
+    _problems(app)
 
-    @app.exception_handler(Unknown)
-    async def unknown(_: Request, error: Unknown) -> Response:
-        return JSONResponse({"error": str(error)}, 404)
+    @app.get("/api/v1/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        from imindex.indexer.core.json_text import json_text
 
-    @app.exception_handler(ImindexError)
-    async def refused(_: Request, error: ImindexError) -> Response:
-        return JSONResponse({"error": str(error)}, 422)
+        return Response(json_text(document(app)), media_type="application/json")
 
     @app.get("/static/palette.css", include_in_schema=False)
     async def palette() -> Response:
-        return Response(palette_css(), media_type="text/css")
+        return Response(palette_css(), media_type="text/css", headers={"Cache-Control": "no-cache"})
 
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    return app
+    return Guard(app, settings, metrics)
+
+
+def _problems(app: FastAPI) -> None:
+    """Answer every failure in the form of a problem."""
+
+    @app.exception_handler(Problem)
+    async def problem(_: Request, error: Problem) -> Response:
+        return error.response()
+
+    @app.exception_handler(ImindexError)
+    async def refused(_: Request, error: ImindexError) -> Response:
+        return Problem(422, str(error)).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+        return Problem(422, f"{where}: {first['msg']}.").response()
+
+    @app.exception_handler(HTTPException)
+    async def standard(_: Request, error: HTTPException) -> Response:
+        made = Problem(error.status_code, f"{error.detail}.").response()
+        made.headers.update(error.headers or {})
+        return made

@@ -1,56 +1,137 @@
-"""What is served: indexes and audits, each under an identifier that URLs use."""
+"""What is served: indexes and audits, each under an identifier that URLs use.
+
+A file that is replaced is noticed by its inode, size and time, on a timer and at each request. The generation of an
+index that was replaced does not answer any more: it is dropped, and its file is closed when the last request that uses
+it ends.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.slug import slug
-from imindex.indexer.system.index_files import Named, shown_place
+from imindex.indexer.core.url import Url
+from imindex.indexer.system.index_files import Named, index_files, shown_place
 from imindex.retrieval import api
+from imindex.retrieval.serve.audits import Audit
+from imindex.retrieval.serve.problems import Problem
+from imindex.retrieval.serve.rows import Rows
 from imindex.retrieval.serve.settings import Settings
 
+Signature = tuple[tuple[str, int, int, int, int], ...]
+T = TypeVar("T")
+_AFTER = 2
+"""Seconds after which a client may ask again for what is being replaced."""
 
-@dataclass
+
+class Generation:
+    """An index as it was when it was opened.
+
+    Parameters
+    ----------
+    index : OpenIndex
+    signature : tuple
+        Of its files.
+    number : int
+        1 for the first, and one more for each replacement.
+    """
+
+    def __init__(self, index: api.OpenIndex, signature: Signature, number: int):
+        self.index, self.signature, self.number = index, signature, number
+        self.prepared = index.prepared()
+        self._lock = threading.Lock()
+
+    @property
+    def rows(self) -> Rows:
+        """The columns of the index, read once."""
+        with self._lock:
+            return self._rows
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return Rows(self.index)
+
+
 class ServedIndex:
     """An index that is served.
 
-    Attributes
+    Parameters
     ----------
     id : str
     place : path-like
-    index : OpenIndex
+    settings : Settings
     audit : str
         Identifier of the audit that it belongs to; empty if none.
+    inside : sequence of Path
+        Folders that its pictures may be in, besides its own and its named roots.
+
+    Raises
+    ------
+    ImindexError
+        If it cannot be opened.
     """
 
-    id: str
-    place: Named
-    index: api.OpenIndex
-    audit: str = ""
+    def __init__(
+        self, id: str, place: Named, settings: Settings, audit: str = "", inside: tuple[Path, ...] = ()
+    ):
+        self.id, self.place, self.audit, self.inside = id, place, audit, inside
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._number = 0
+        self._generation: Generation | None = None
+        self._generation = self._open(self._signature())
 
+    @property
+    def name(self) -> str:
+        """The name of the file, or the pattern of several."""
+        return Path(shown_place(self.place)).name
 
-@dataclass
-class ServedAudit:
-    """A finished or unfinished audit.
+    def current(self) -> Generation:
+        """Return the index as it is on the disk now.
 
-    Attributes
-    ----------
-    id : str
-    folder : Path
-    indexes : tuple of str
-        Identifiers of its indexes.
-    """
+        Raises
+        ------
+        Problem
+            503 if the file is gone or cannot be read.
+        """
+        try:
+            signature = self._signature()
+            generation = self._generation
+            if generation is not None and generation.signature == signature:
+                return generation
+            with self._lock:
+                if self._generation is None or self._generation.signature != signature:
+                    self._generation = None  # it must not answer while the new one is opened
+                    self._generation = self._open(signature)
+                return self._generation
+        except (ImindexError, OSError) as error:
+            self._generation = None
+            reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+            raise Problem(
+                503,
+                f"The index {self.name} cannot be read at the moment: {reason} It is served again once it can be read.",
+                retry_after=_AFTER,
+            ) from error
 
-    id: str
-    folder: Path
-    indexes: tuple[str, ...] = ()
+    def close(self) -> None:
+        """Close the file."""
+        if self._generation is not None:
+            self._generation.index.close()
+            self._generation = None
 
+    def _open(self, signature: Signature) -> Generation:
+        index = api.open(self.place, roots=self._settings.roots)
+        self._number += 1
+        return Generation(index, signature, self._number)
 
-class Unknown(ImindexError):
-    """What a request names is not served."""
+    def _signature(self) -> Signature:
+        return tuple(_signature_of(path) for path in index_files(self.place))
 
 
 class Catalog:
@@ -59,81 +140,148 @@ class Catalog:
     Parameters
     ----------
     settings : Settings
+
+    Raises
+    ------
+    ImindexError
+        If an index cannot be opened, or a folder holds no audit.
     """
 
     def __init__(self, settings: Settings):
-        self.indexes: dict[str, ServedIndex] = {}
-        self.audits: dict[str, ServedAudit] = {}
         self._settings = settings
+        self._indexes: dict[str, ServedIndex] = {}
+        self._audits: dict[str, Audit] = {}
+        self._ids: dict[str, str] = {}
         for place in settings.indexes:
-            self._add_index(place)
+            self._add_index(place, (), "")
         for folder in settings.audits:
-            for audit in audits_in(folder):
-                self._add_audit(audit)
+            if not list(audits_in(folder)):
+                raise ImindexError(f"{folder} holds no audit: there is no register.jsonl in it or below it.")
+        self.refresh()
 
-    def index(self, id: str | None = None) -> ServedIndex:
-        """Return an index by its identifier, or the first one."""
-        if not self.indexes:
-            raise Unknown("No index is served. Start imindex serve with -i INDEX or --audit DIR.")
-        if id is None:
-            return next(iter(self.indexes.values()))
-        if id not in self.indexes:
-            raise Unknown(f"No index {id} is served. There are: {', '.join(self.indexes)}.")
-        return self.indexes[id]
+    @property
+    def indexes(self) -> Mapping[str, ServedIndex]:
+        """The indexes by identifier."""
+        return self._indexes
 
-    def audit(self, id: str) -> ServedAudit:
-        """Return an audit by its identifier."""
-        if id not in self.audits:
-            known = ", ".join(self.audits) or "none; pass --audit DIR"
-            raise Unknown(f"No audit {id} is served. There are: {known}.")
-        return self.audits[id]
+    @property
+    def audits(self) -> Mapping[str, Audit]:
+        """The audits by identifier."""
+        return self._audits
+
+    def index(self, id: str = "") -> ServedIndex:
+        """Return an index by its identifier, or the first one.
+
+        Raises
+        ------
+        Problem
+            404 if there is none.
+        """
+        if not id and self._indexes:
+            return next(iter(self._indexes.values()))
+        known = ", ".join(self._indexes) or "none; start imindex serve with -i INDEX or --audit DIR"
+        return _known(self._indexes, id, f"No index {id!r} is served. There are: {known}.")
+
+    def audit(self, id: str) -> Audit:
+        """Return an audit by its identifier.
+
+        Raises
+        ------
+        Problem
+            404 if there is none.
+        """
+        known = ", ".join(self._audits) or "none; start imindex serve with --audit DIR"
+        return _known(self._audits, id, f"No audit {id!r} is served. There are: {known}.")
+
+    def refresh(self) -> None:
+        """Look for audits that are new or gone, and for indexes of theirs."""
+        found = {folder.resolve(): folder for top in self._settings.audits for folder in audits_in(top)}
+        audits, indexes = dict(self._audits), dict(self._indexes)
+        for id in [id for id, audit in audits.items() if audit.folder.resolve() not in found]:
+            del audits[id]
+        known = {audit.folder.resolve() for audit in audits.values()}
+        for real, folder in found.items():
+            if real not in known:
+                id = self._id(str(real), folder.name, audits)
+                audits[id] = Audit(id, folder)
+        self._audits = audits
+        for id in [id for id, one in indexes.items() if one.audit and one.audit not in audits]:
+            indexes.pop(id).close()
+        self._indexes = indexes
+        held = {_key(one.place) for one in indexes.values()}
+        for id, audit in audits.items():
+            for path in sorted(audit.folder.glob("*.h5")):
+                if _key(path) not in held:
+                    try:
+                        self._add_index(path, (audit.folder.resolve().parent,), id)
+                    except ImindexError:
+                        continue  # unfinished or damaged; it is looked at again
+
+    def check(self) -> None:
+        """Open indexes that were replaced."""
+        for served in list(self._indexes.values()):
+            try:
+                served.current()
+            except Problem:
+                continue
+
+    def indexes_of(self, audit: str) -> list[ServedIndex]:
+        """Return the indexes of an audit."""
+        return [one for one in self._indexes.values() if one.audit == audit]
 
     def close(self) -> None:
         """Close all indexes."""
-        for served in self.indexes.values():
-            served.index.close()
+        for served in self._indexes.values():
+            served.close()
 
-    def _add_index(self, place: Named, audit: str = "") -> str:
+    def _add_index(self, place: Named, inside: tuple[Path, ...], audit: str) -> None:
         stem = Path(shown_place(place)).stem
-        id = _unused(slug(f"{audit}-{stem}" if audit else stem), self.indexes)
-        opened = api.open(place, roots=self._settings.roots)
-        self.indexes[id] = ServedIndex(id, place, opened, audit)
-        return id
+        id = self._id(_key(place), f"{audit}-{stem}" if audit else stem, self._indexes)
+        served = ServedIndex(id, place, self._settings, audit, (*self._settings.pictures_from, *inside))
+        self._indexes = {**self._indexes, id: served}
 
-    def _add_audit(self, folder: Path) -> None:
-        id = _unused(slug(folder.name), self.audits)
-        indexes = tuple(self._add_index(path, id) for path in sorted(folder.glob("*.h5")))
-        self.audits[id] = ServedAudit(id, folder, indexes)
+    def _id(self, key: str, name: str, taken: Mapping[str, object]) -> str:
+        """Return the identifier of a thing, the same each time."""
+        if key not in self._ids:
+            base = slug(name) or "index"
+            id, n = base, 2
+            while id in taken or id in self._ids.values():
+                id, n = f"{base}-{n}", n + 1
+            self._ids[key] = id
+        return self._ids[key]
 
 
 def audits_in(folder: Path) -> Iterator[Path]:
-    """Yield the folder, if it is an audit, or the audits one and two levels below it."""
+    """Yield the folder, if it is an audit, or the audits one and two levels below it.
+
+    Raises
+    ------
+    ImindexError
+        If it is not a folder.
+    """
     if not folder.is_dir():
         raise ImindexError(
             f"{folder} is not a folder. --audit takes the folder of an audit, or one that holds audits."
         )
-    if is_audit(folder):
+    if (folder / "register.jsonl").exists():
         yield folder
         return
-    below = sorted(
-        {
-            path.parent
-            for pattern in ("*/register.jsonl", "*/*/register.jsonl")
-            for path in folder.glob(pattern)
-        }
-    )
-    if not below:
-        raise ImindexError(f"{folder} holds no audit: there is no register.jsonl in it or below it.")
-    yield from below
+    for pattern in ("*/register.jsonl", "*/*/register.jsonl"):
+        yield from sorted(path.parent for path in folder.glob(pattern))
 
 
-def is_audit(folder: Path) -> bool:
-    """Whether a folder holds the register of an audit."""
-    return (folder / "register.jsonl").exists()
+def _signature_of(path: Path | Url) -> tuple[str, int, int, int, int]:
+    if isinstance(path, Url):
+        return str(path), 0, 0, 0, 0
+    status = os.stat(path)  # noqa: PTH116 - follows links, as the reader does
+    return str(path), status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _unused(name: str, taken: Sequence[str] | dict[str, ServedIndex] | dict[str, ServedAudit]) -> str:
-    id, n = name or "index", 2
-    while id in taken:
-        id, n = f"{name}-{n}", n + 1
-    return id
+def _key(place: Named) -> str:
+    return str(Path(shown_place(place)).resolve())
+
+
+def _known(table: Mapping[str, T], id: str, error: str) -> T:
+    if id not in table:
+        raise Problem(404, error)
+    return table[id]

@@ -1,4 +1,4 @@
-"""HTML pages from templates. A page is a frame; its module in `static/` fetches the content from the API."""
+"""HTML pages from templates."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from imindex.retrieval.report.style import palette
+from imindex.retrieval.serve.state import state_of
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -18,21 +19,23 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
-def page(request: Request, template: str, **context: Any) -> HTMLResponse:
+def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """Render a template as a page.
 
-    Every template extends ``base.html`` and gets ``indexes``, ``audits``, ``pictures`` (whether they are served) and
-    ``here`` (the path of the page), besides `context`.
+    Every template extends ``base.html`` and gets ``indexes`` and ``audits`` (of the catalogue), ``pictures`` (whether
+    they are served), ``here`` (the path of the page) and ``query`` (the parameters of the URL), besides `context`.
     """
-    catalog, settings = request.app.state.catalog, request.app.state.settings
+    state = state_of(request)
+    signed_in = request.url.path != "/sign-in"
     html = _TEMPLATES.get_template(template).render(
-        indexes=list(catalog.indexes.values()),
-        audits=list(catalog.audits.values()),
-        pictures=settings.pictures,
+        indexes=list(state.catalog.indexes.values()) if signed_in else [],
+        audits=list(state.catalog.audits.values()) if signed_in else [],
+        pictures=state.settings.pictures,
         here=request.url.path,
+        query=request.query_params,
         **context,
     )
-    return HTMLResponse(html)
+    return HTMLResponse(html, status)
 
 
 def palette_css() -> str:

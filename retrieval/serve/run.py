@@ -9,7 +9,22 @@ import uvicorn
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.serve.app import make_app
+from imindex.retrieval.serve.guard import is_loopback
 from imindex.retrieval.serve.settings import Settings
+
+_CONNECTIONS = 1024
+"""Most connections at a time."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._ready()
 
 
 def serve(settings: Settings, ready: Callable[[str], None]) -> None:
@@ -19,19 +34,37 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     ----------
     settings : Settings
     ready : callable
-        Gets the URL once the address is bound.
+        Gets the URL once requests are answered.
 
     Raises
     ------
     ImindexError
-        If an index or audit cannot be served, or the address cannot be bound.
+        If an index or audit cannot be served, the address cannot be bound, or it needs a token.
     """
-    app = make_app(settings)
+    if not is_loopback(settings.host) and not settings.token:
+        raise ImindexError(
+            f"{settings.host} can be reached from other machines, so a token is needed. Pass --token-file FILE, or set "
+            "IMINDEX_TOKEN."
+        )
     listener = _bound(settings.host, settings.port)
-    host, port = listener.getsockname()[:2]
-    ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    try:
+        app = make_app(settings)
+        host, port = listener.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=10,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+        _Server(config, lambda: ready(url)).run(sockets=[listener])
+    finally:
+        listener.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -60,6 +60,9 @@ def test_commands_and_options_are_completed() -> None:
     assert complete("imindex verify --repl") == ["--replay"]
     assert complete("imindex audit con") == ["confirm"]
     assert complete("imindex completion f") == ["fish"]
+    assert complete("imindex serv") == ["serve"]
+    assert complete("imindex serve --no") == ["--no-pictures"]
+    assert complete("imindex encoders comp") == ["compare"]
 
 
 def test_plans_and_audits_are_completed(built: Path, tmp_path: Path) -> None:

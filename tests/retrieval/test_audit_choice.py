@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
-from imindex.retrieval.audit.chosen import choice_of, protocol_digests
+from imindex.retrieval.audit.chosen import choice_of, protocol_digests, save_comparison
 from imindex.retrieval.audit.plan import Plan, read_plan
 from imindex.retrieval.audit.register import changed, read_register
 from imindex.retrieval.protocol.compare import Encoded, compare_indexes
@@ -185,6 +186,48 @@ def test_a_protocol_that_is_missing_or_another_is_refused(
     plain = tmp_path / "plain.toml"
     plain.write_text(PLAN)
     assert protocol_digests(read_plan(plain)) == {}
+
+
+def test_a_choice_outlives_later_comparisons_into_the_same_folder(plan: Path) -> None:
+    """The plan names encoders.json by its digest; other comparisons replace this file, and keep it beside."""
+    first = run_plan(plan.parent).report.encoders[0].chosen
+    comparison = plan.parent / "encoders" / "encoders.json"
+    chosen = comparison.read_bytes()
+    kept = comparison.with_name(f"encoders-{hashlib.sha256(chosen).hexdigest()[:12]}.json")
+    line = ["encoders", "compare", "--plan", plan, "--out", comparison.parent, "--device", "cpu"]
+    for resamples in ("199", "299"):
+        replaced = comparison.read_bytes()
+        said = run(*line, "--resamples", resamples).stderr
+        digest = hashlib.sha256(replaced).hexdigest()[:12]
+        assert f"kept as {comparison.with_name(f'encoders-{digest}.json')}" in said
+        assert comparison.read_bytes() != replaced and kept.read_bytes() == chosen
+    assert len(list(comparison.parent.glob("encoders*.json"))) == 3
+    again = run_plan(plan.parent).report.encoders[0].chosen
+    assert again == first and again is not None
+    run("verify", "--results", plan.parent / "audit", "--plan", plan, "--device", "cpu")
+
+    comparison.unlink()
+    assert run_plan(plan.parent).report.encoders[0].chosen == first
+    kept.write_bytes(chosen + b"\n")  # its name is no proof; its digest is
+    with pytest.raises(ImindexError, match="cannot be read"):
+        run_plan(plan.parent)
+
+
+@pytest.mark.parametrize("sha256", ["../../../etc/passwd", "", "0" * 63])
+def test_a_digest_that_is_none_leads_nowhere(
+    compared: EncoderComparison, tmp_path: Path, sha256: str
+) -> None:
+    with pytest.raises(ImindexError, match="has changed since demo was chosen"):
+        protocol_digests(_chosen(tmp_path, compared, chosen_sha256=sha256))
+
+
+def test_a_comparison_that_is_the_same_is_not_kept_twice(compared: EncoderComparison, tmp_path: Path) -> None:
+    file = tmp_path / "encoders.json"
+    assert save_comparison(compared, file) is None and save_comparison(compared, file) is None
+    before = file.read_bytes()
+    kept = save_comparison(structs.replace(compared, created="2026-01-01"), file)
+    assert kept is not None and kept.read_bytes() == before
+    assert [path.name for path in sorted(tmp_path.glob("*.json"))] == [kept.name, "encoders.json"]
 
 
 def test_a_changed_protocol_is_named_in_a_refusal() -> None:

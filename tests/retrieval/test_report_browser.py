@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +10,9 @@ import pytest
 
 from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.report import write
+from tests.support.browser import Browser
 from tests.support.report_sample import HOSTILE, shared_report, shared_sample
 
-selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER),
-    reason="no chromium and chromedriver here: apt-get install chromium chromium-driver",
-)
-OPTIONS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-)  # fmt: skip
 SORTED = """
 const headed = (table) => [...table.tHead.rows[1].cells].find(one => one.textContent.trim() === arguments[0]);
 const table = [...document.querySelectorAll('table.artists')].find(headed);
@@ -42,17 +30,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium.webdriver.chrome.service import Service
-
-    options = selenium.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = selenium.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+def browser(chromium: Browser) -> Any:
+    chromium.reset()
+    return chromium.driver
 
 
 def open_page(browser: Any, url: str, width: int = 1280, scheme: str = "light") -> None:

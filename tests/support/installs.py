@@ -35,7 +35,13 @@ def tracked() -> list[str]:
 
 def _belongs(path: Path) -> bool:
     """Return whether a file or folder is not left behind by tools."""
-    hidden = path.name.startswith(".") and str(path) not in (".ci", ".mypy.ini", ".ruff.toml")
+    hidden = path.name.startswith(".") and str(path) not in (
+        ".ci",
+        ".dockerignore",
+        ".github",
+        ".mypy.ini",
+        ".ruff.toml",
+    )
     made = path.name == "__pycache__" or path.suffix in (".pyc", ".egg-info") or str(path) in NOT_TRACKED
     return not hidden and not made
 

@@ -1,5 +1,5 @@
 """The routes, a file per subject. Each file has a `router`."""
 
-from imindex.retrieval.serve.routes import health, indexes, pages
+from imindex.retrieval.serve.routes import audits, health, indexes, pages, query
 
-ROUTERS = (health.router, indexes.router, pages.router)
+ROUTERS = (health.router, query.router, indexes.router, audits.router, pages.router)

@@ -1,0 +1,83 @@
+"""The OpenAPI document: FastAPI's, with the schemas of the result types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from imindex.retrieval.results.base import SEEDS, Result
+from imindex.retrieval.serve.problems import ProblemBody
+
+Responses = dict[int | str, Any]
+_MEANING = {
+    401: "A token is needed.",
+    403: "The request comes from another site.",
+    404: "What the request names is not here.",
+    409: "It cannot be done now.",
+    413: "The request is larger than the limit.",
+    421: "The request names another host.",
+    422: "The request is invalid; `error` says what to change.",
+    429: "Too many requests are waiting.",
+    503: "It is not ready, is being replaced, or took too long.",
+}
+_EVERYWHERE = (401, 403, 413, 421, 422, 503)
+_types: dict[str, type[Result]] = {"ProblemBody": ProblemBody}
+
+
+def answers(type: type[Result], *errors: int) -> Responses:
+    """Return the `responses` of a route that answers with a result type, or fails with some statuses."""
+    _types[type.__name__] = type
+    schema = {"$ref": f"#/components/schemas/{type.__name__}"}
+    return {
+        200: {"description": "The answer.", "content": {"application/json": {"schema": schema}}},
+        **problems(*errors),
+    }
+
+
+def problems(*errors: int) -> Responses:
+    """Return the `responses` of failures, which have one form."""
+    schema = {"$ref": "#/components/schemas/ProblemBody"}
+    return {
+        status: {"description": _MEANING[status], "content": {"application/json": {"schema": schema}}}
+        for status in sorted({*_EVERYWHERE, *errors})
+    }
+
+
+def files(*media: str) -> Responses:
+    """Return the `responses` of a route that answers with a file of one of some media types."""
+    content = {one: {"schema": {"type": "string", "format": "binary"}} for one in media}
+    return {200: {"description": "The file.", "content": content}, **problems(404, 409)}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of the application."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+        )
+        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(components(tuple(_types.values())))
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def components(types: Sequence[type[Result]]) -> dict[str, Any]:
+    """Return the schemas of result types, and of all that are nested in them."""
+    _, parts = msgspec.json.schema_components(
+        list(types), ref_template="#/components/schemas/{name}", schema_hook=_of_seed
+    )
+    return parts
+
+
+def _of_seed(kind: type) -> dict[str, object]:
+    if kind not in SEEDS:
+        raise NotImplementedError
+    return {"type": "string", "pattern": "^(-1|[0-9]+)$"}

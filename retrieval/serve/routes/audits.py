@@ -1,0 +1,306 @@
+"""Audits: findings, reports, candidates for copies, and comparisons."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, Response
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval import api
+from imindex.retrieval.results import GatedComparison, RegisterEntry
+from imindex.retrieval.results.base import Result, to_json
+from imindex.retrieval.serve.audits import (
+    ArtistInAudit,
+    Audit,
+    AuditSummary,
+    Candidate,
+    artist_in,
+    history,
+    summary,
+)
+from imindex.retrieval.serve.openapi import answers, files
+from imindex.retrieval.serve.problems import Problem
+from imindex.retrieval.serve.state import Here, State, answer
+
+router = APIRouter(prefix="/api/v1", tags=["audits"])
+_MEDIA = {
+    "report.html": "text/html; charset=utf-8",
+    "report.json": "application/json",
+    "artists.csv": "text/csv; charset=utf-8",
+    "register.jsonl": "application/x-ndjson",
+    "runs.jsonl": "application/x-ndjson",
+}
+_REPORT_CSP = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; "
+    "base-uri 'none'; form-action 'none'; sandbox allow-scripts allow-popups allow-downloads"
+)
+"""The report is one file with its own scripts, and runs in an origin of its own, from which it reaches nothing here."""
+_KEPT = 8
+"""Comparisons that are kept."""
+
+
+class AuditList(Result, kw_only=True, frozen=True):
+    """The audits that are served."""
+
+    audits: tuple[AuditSummary, ...]
+
+
+class Register(Result, kw_only=True, frozen=True):
+    """The register of an audit, oldest entry first."""
+
+    entries: tuple[RegisterEntry, ...]
+
+
+class CandidateList(Result, kw_only=True, frozen=True):
+    """Pairs of pictures that an audit's report lists, candidates for copies first."""
+
+    candidates: tuple[Candidate, ...]
+
+
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a person says of a candidate.
+
+    Attributes
+    ----------
+    release, picture : str
+        As in the list of candidates: the release, and the path of the imitation.
+    copy : bool
+    by : str
+        Name of the person.
+    note : str
+    """
+
+    release: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    picture: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+    copy: bool
+    by: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    note: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
+
+
+_DECISION: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["release", "picture", "copy", "by"],
+                    "properties": {
+                        "release": {"type": "string", "minLength": 1, "maxLength": 1000},
+                        "picture": {"type": "string", "minLength": 1, "maxLength": 10_000},
+                        "copy": {"type": "boolean"},
+                        "by": {"type": "string", "minLength": 1, "maxLength": 200},
+                        "note": {"type": "string", "maxLength": 10_000},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.get("/audits", operation_id="list_audits", response_model=None, responses=answers(AuditList))
+def list_audits(here: Here) -> Response:
+    """List the audits, also unfinished ones."""
+    return answer(AuditList(audits=tuple(_summary(here, audit) for audit in here.catalog.audits.values())))
+
+
+@router.get(
+    "/audits/{audit}", operation_id="get_audit", response_model=None, responses=answers(AuditSummary, 404)
+)
+def get_audit(here: Here, audit: str) -> Response:
+    """Return one audit."""
+    return answer(_summary(here, here.catalog.audit(audit)))
+
+
+@router.get(
+    "/audits/{audit}/register",
+    operation_id="get_register",
+    response_model=None,
+    responses=answers(Register, 404),
+)
+def get_register(here: Here, audit: str) -> Response:
+    """Return the register: plans, amendments and decisions."""
+    return answer(Register(entries=here.catalog.audit(audit).current().entries))
+
+
+@router.get(
+    "/audits/{audit}/artists/{artist:path}", operation_id="get_artist_in_audit", response_model=None,
+    responses=answers(ArtistInAudit, 404, 409),
+)  # fmt: skip
+def get_artist_in_audit(here: Here, audit: str, artist: str) -> Response:
+    """Return what an audit says of an artist, over releases and encoders."""
+    return answer(artist_in(here.catalog.audit(audit), artist))
+
+
+@router.get(
+    "/audits/{audit}/report", operation_id="get_report", response_model=None, responses=files("text/html")
+)
+def get_report(here: Here, audit: str) -> Response:
+    """Return the report as the page that the audit wrote."""
+    return _file(here, here.catalog.audit(audit), "report.html", inline=True)
+
+
+@router.get(
+    "/audits/{audit}/files/{name}", operation_id="get_audit_file", response_model=None,
+    responses=files(*dict.fromkeys(media.partition(";")[0] for media in _MEDIA.values())),
+)  # fmt: skip
+def get_audit_file(here: Here, audit: str, name: str) -> Response:
+    """Return a file of an audit: report.html, report.json, artists.csv, register.jsonl or runs.jsonl."""
+    if name not in _MEDIA:
+        raise Problem(404, f"{name!r} is no file that is served. There are: {', '.join(_MEDIA)}.")
+    return _file(here, here.catalog.audit(audit), name)
+
+
+@router.get(
+    "/audits/{audit}/candidates", operation_id="list_candidates", response_model=None,
+    responses=answers(CandidateList, 404, 409),
+)  # fmt: skip
+def list_candidates(here: Here, audit: str) -> Response:
+    """List candidates for copies, with what people said of them. None is a copy until a person confirms it."""
+    return answer(_candidates(here, here.catalog.audit(audit)))
+
+
+@router.post(
+    "/audits/{audit}/decisions", operation_id="decide", response_model=None, openapi_extra=_DECISION,
+    responses=answers(CandidateList, 404, 409),
+)  # fmt: skip
+async def decide(here: Here, request: Request, audit: str) -> Response:
+    """Record in the audit's register that a candidate is a copy, or that it is none. Nothing is removed from it."""
+    one = here.catalog.audit(audit)
+    try:
+        decision = msgspec.json.decode(await request.body(), type=Decision)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(422, f"The decision cannot be read: {error}.") from error
+    if not decision.by.strip():
+        raise Problem(422, "A decision has a name to it. Say whose it is in the field `by`.")
+    if any(not character.isprintable() for character in decision.by):
+        raise Problem(422, "by: the name has characters that cannot be printed.")
+    return answer(await here.work.decode(lambda: _decided(here, one, decision)))
+
+
+@router.get(
+    "/compare", operation_id="compare", response_model=None, responses=answers(GatedComparison, 404, 409, 429)
+)  # fmt: skip
+async def compare(
+    here: Here,
+    base: Annotated[str, Query(description="AUDIT:RELEASE, with the audit's identifier.")],
+    new: Annotated[str, Query(description="AUDIT:RELEASE.")],
+    encoder: str = "",
+    fail_if: Annotated[list[str], Query(description="Conditions, as of `imindex compare --fail-if`.")] = [],  # noqa: B006
+) -> Response:
+    """Compare two releases of audits, as `imindex compare` does with their reports."""
+    words = [_word(here, one) for one in (base, new)]
+    # The two reports decide the answer, so it is kept until one changes.
+    key = (
+        *words,
+        encoder,
+        tuple(fail_if),
+        *(here.catalog.audit(one.partition(":")[0]).report().digest for one in (base, new)),
+    )
+    kept = _comparisons.get(key)
+    if kept is None:
+        async with here.work.slot():
+            kept = await here.work.in_time(here.work.slow(lambda: _compared(words, encoder, fail_if)))
+        _comparisons[key] = kept
+        while len(_comparisons) > _KEPT:
+            _comparisons.popitem(last=False)
+    return Response(kept, media_type="application/json")
+
+
+_comparisons: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+
+
+def _compared(words: list[str], encoder: str, conditions: list[str]) -> bytes:
+    try:
+        result = api.compare(words[0], words[1], fail_if=conditions, encoder=encoder or None)
+    except ImindexError as error:
+        raise Problem(422, str(error)) from error
+    return to_json(result)
+
+
+def _word(here: State, given: str) -> str:
+    """Return what `imindex.compare` takes for AUDIT:RELEASE."""
+    id, _, release = given.partition(":")
+    audit = here.catalog.audit(id)
+    names = [one.name for one in audit.report().releases]
+    if release and release not in names:
+        raise Problem(404, f"The audit {audit.name} has no release {release!r}. It has {', '.join(names)}.")
+    if not release and len(names) > 1:
+        raise Problem(422, f"The audit {audit.name} has several releases. Name one: {id}:{names[0]}.")
+    return f"{audit.folder / 'report.json'}:{release or names[0]}"
+
+
+def _summary(here: State, audit: Audit) -> AuditSummary:
+    return summary(audit, tuple(one.id for one in here.catalog.indexes_of(audit.id)))
+
+
+def _candidates(here: State, audit: Audit) -> CandidateList:
+    audit.report()
+    try:
+        listed = api.copy_candidates(audit.folder)
+    except ImindexError as error:
+        raise Problem(409, str(error)) from error
+    entries = audit.current().entries
+    wanted = {digest for one in listed for digest in (one.pair.imitation_sha256, one.pair.work_sha256)}
+    rows: dict[str, dict[str, int]] = {}
+    for served in here.catalog.indexes_of(audit.id):
+        try:
+            rows[served.id] = served.current().rows.with_digests(wanted)
+        except Problem:
+            continue
+    found = []
+    for one in listed:
+        index = next(
+            (
+                id
+                for id, known in rows.items()
+                if {one.pair.imitation_sha256, one.pair.work_sha256} <= set(known)
+            ),
+            "",
+        )
+        known = rows.get(index, {})
+        found.append(
+            Candidate(
+                release=one.release,
+                pair=one.pair,
+                index=index,
+                imitation_row=known.get(one.pair.imitation_sha256),
+                work_row=known.get(one.pair.work_sha256),
+                history=history(entries, one.pair),
+            )
+        )
+    return CandidateList(candidates=tuple(found))
+
+
+def _decided(here: State, audit: Audit, decision: Decision) -> CandidateList:
+    word = f"{decision.release}/{decision.picture}"
+    copies, rejected = ([word], []) if decision.copy else ([], [word])
+    try:
+        api.confirm_copies(
+            audit.folder, copies, rejected, by=decision.by, note=decision.note, command="imindex serve"
+        )
+    except ImindexError as error:
+        raise Problem(409, str(error)) from error
+    return _candidates(here, audit)
+
+
+def _file(here: State, audit: Audit, name: str, *, inline: bool = False) -> Response:
+    if not name.endswith(".jsonl"):
+        audit.report()
+    path = audit.folder / name
+    if not path.is_file() or path.is_symlink():
+        raise Problem(404, f"The audit {audit.name} has no {name}.")
+    headers = {"Content-Security-Policy": _REPORT_CSP} if name.endswith(".html") else {}
+    return FileResponse(
+        path,
+        media_type=_MEDIA[name],
+        headers=headers,
+        filename=None if inline else f"{audit.id}-{name}",
+        content_disposition_type="inline" if inline else "attachment",
+    )

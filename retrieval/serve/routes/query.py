@@ -1,0 +1,358 @@
+"""Query an index by picture, text, row or vector."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException
+
+from imindex.indexer.core.errors import BadPicture
+from imindex.retrieval import api
+from imindex.retrieval.serve.answers import Asked, QueryResponse, from_text, to_text
+from imindex.retrieval.serve.catalog import Generation, ServedIndex
+from imindex.retrieval.serve.openapi import answers
+from imindex.retrieval.serve.problems import Problem, ProblemBody, over_limit
+from imindex.retrieval.serve.state import Here, State, answer
+
+router = APIRouter(prefix="/api/v1/indexes", tags=["query"])
+MOST_TEXT = 10_000
+"""Most characters of a text, and of each other field."""
+_MULTIPART: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {
+                        "picture": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Pictures, as files.",
+                        },
+                        "text": {
+                            "type": "array",
+                            "items": {"type": "string", "minLength": 1, "maxLength": MOST_TEXT},
+                            "description": "Texts.",
+                        },
+                        "k": {"type": "integer", "minimum": 1, "default": 10},
+                        "collection": {"type": "array", "items": {"type": "string"}},
+                        "artist": {"type": "array", "items": {"type": "string"}},
+                        "confidence_level": {
+                            "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.95,
+                        },
+                        "exact": {"type": "boolean", "default": False},
+                    },
+                }
+            }
+        },
+    }
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to search.
+
+    Attributes
+    ----------
+    k : int
+    collections, artists : tuple of str
+    confidence_level : float
+    exact : bool
+    """
+
+    k: int = 10
+    collections: tuple[str, ...] = ()
+    artists: tuple[str, ...] = ()
+    confidence_level: float = 0.95
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture of a request."""
+
+    name: str
+    data: bytes
+
+
+@router.post(
+    "/{index}/query", operation_id="query_by_upload", response_model=None, openapi_extra=_MULTIPART,
+    responses=answers(QueryResponse, 404, 429),
+)  # fmt: skip
+async def query_by_upload(here: Here, request: Request, index: str) -> Response:
+    """Find the nearest pictures and artists of uploaded pictures and of texts.
+
+    Nothing of an upload is kept. Pictures that cannot be read are in ``result.rejects``, with the reason.
+    """
+    served = here.catalog.index(index)
+    async with here.work.slot():
+        return await here.work.in_time(_uploaded(here, request, served))
+
+
+@router.get(
+    "/{index}/query", operation_id="query", response_model=None, responses=answers(QueryResponse, 404, 429)
+)  # fmt: skip
+async def query(  # noqa: PLR0913
+    here: Here,
+    index: str,
+    text: Annotated[list[str], Query(description="Texts.")] = [],  # noqa: B006 - FastAPI copies it
+    row: Annotated[list[int], Query(description="Rows of the index.")] = [],  # noqa: B006
+    vector: Annotated[str, Query(max_length=100_000, description="As in `asked` of an answer.")] = "",
+    sha256: Annotated[
+        str, Query(pattern="^([0-9a-f]{64})?$", description="Of the picture of `vector`.")
+    ] = "",
+    name: Annotated[
+        str, Query(max_length=1000, description="What the answer calls the query of `vector`.")
+    ] = "",
+    k: Annotated[int, Query(ge=1)] = 10,
+    collection: Annotated[list[str], Query()] = [],  # noqa: B006
+    artist: Annotated[list[str], Query()] = [],  # noqa: B006
+    confidence_level: Annotated[float, Query(gt=0, lt=1)] = 0.95,
+    exact: bool = False,
+) -> Response:
+    """Find the nearest pictures and artists of texts, of rows of the index, or of a vector.
+
+    A link with the vector of an earlier answer gives the same answer again, as long as the index has the same root.
+    """
+    served = here.catalog.index(index)
+    options = Options(k, tuple(collection), tuple(artist), confidence_level, exact)
+    given = sum(map(bool, (text, row, vector)))
+    if given != 1:
+        raise Problem(422, f"Pass one of text, row and vector, not {given or 'none'} of them.")
+    _check(here, options, max(len(text), len(row)))
+    async with here.work.slot():
+        if text:
+            return await here.work.in_time(_asked(here, served, options, [], list(text)))
+        current = served.current()
+        if row:
+            call = here.work.search(lambda: _by_rows(here, served, current, row, options))
+        else:
+            numbers = from_text(vector, current.index.encoder.dim)
+            call = here.work.search(
+                lambda: _by_vector(here, served, current, (numbers, sha256, name), options)
+            )
+        return answer(await here.work.in_time(call))
+
+
+async def _uploaded(here: State, request: Request, served: ServedIndex) -> Response:
+    form = await read_form(here, request)
+    try:
+        uploads, texts, options = await _read(form)
+    finally:
+        await form.close()
+    _check(here, options, max(len(uploads), len(texts)))
+    if not uploads and not texts:
+        raise Problem(
+            422, "There is nothing to search for. Send a picture (field `picture`) or a text (field `text`)."
+        )
+    return await _asked(here, served, options, uploads, texts)
+
+
+async def read_form(here: State, request: Request) -> FormData:
+    """Return the fields and files of a request.
+
+    Raises
+    ------
+    Problem
+        422 if it is not multipart/form-data, or has too many parts.
+    """
+    kind = request.headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        raise Problem(422, f"The body is {kind or 'of no type'}. Send multipart/form-data.")
+    most = here.settings.max_pictures
+    try:
+        return await request.form(max_files=most + 1, max_fields=4 * most + 64, max_part_size=2**20)
+    except (MultiPartException, ValueError, KeyError) as error:
+        raise Problem(422, f"The form cannot be read: {error}") from error
+
+
+async def _read(form: FormData) -> tuple[list[Upload], list[str], Options]:
+    uploads: list[Upload] = []
+    fields: dict[str, list[str]] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            if name != "picture":
+                raise Problem(422, f"{name}: it is a file, and files are taken as `picture` only.")
+            uploads.append(Upload(value.filename or "picture", await value.read()))
+        else:
+            if len(value) > MOST_TEXT:
+                raise Problem(
+                    422, f"{name}: it has {len(value):,} characters, and at most {MOST_TEXT:,} are read."
+                )
+            fields.setdefault(name, []).append(value)
+    known = {"text", "k", "collection", "artist", "confidence_level", "exact"}
+    if unknown := sorted(set(fields) - known):
+        raise Problem(
+            422, f"{unknown[0]}: there is no such field. Known are picture, {', '.join(sorted(known))}."
+        )
+    options = Options(
+        k=int(_number(fields, "k", 10, whole=True)),
+        collections=tuple(fields.get("collection", ())),
+        artists=tuple(fields.get("artist", ())),
+        confidence_level=_number(fields, "confidence_level", 0.95),
+        exact=_flag(fields, "exact"),
+    )
+    texts = fields.get("text", [])
+    if any(not text.strip() for text in texts):
+        raise Problem(422, "text: it is empty.")
+    return uploads, texts, options
+
+
+def _number(fields: dict[str, list[str]], name: str, default: float, *, whole: bool = False) -> float:
+    values = fields.get(name, [])
+    if len(values) > 1:
+        raise Problem(422, f"{name}: it is given {len(values)} times. Pass one value.")
+    if not values:
+        return default
+    try:
+        return int(values[0]) if whole else float(values[0])
+    except ValueError:
+        raise Problem(
+            422, f"{name}: {values[0]!r} is not a {'whole number' if whole else 'number'}."
+        ) from None
+
+
+def _flag(fields: dict[str, list[str]], name: str) -> bool:
+    value = (fields.get(name) or ["false"])[-1].lower()
+    if value not in ("true", "false", "1", "0", "on", "off"):
+        raise Problem(422, f"{name}: {value!r} is neither true nor false.")
+    return value in ("true", "1", "on")
+
+
+def _check(here: State, options: Options, n: int) -> None:
+    settings = here.settings
+    if n > settings.max_pictures:
+        error = (
+            f"{n} queries were sent, and at most {settings.max_pictures} are answered at a time. Send fewer."
+        )
+        raise over_limit(422, error, "max-pictures", settings.max_pictures)
+    if not 1 <= options.k <= settings.max_k:
+        error = f"k is {options.k}. Pass a number from 1 to {settings.max_k:,}."
+        raise over_limit(422, error, "max-k", settings.max_k)
+    if not 0 < options.confidence_level < 1:
+        raise Problem(
+            422, f"confidence_level is {options.confidence_level}. Pass a number above 0 and below 1."
+        )
+
+
+async def _asked(
+    here: State, served: ServedIndex, options: Options, uploads: Sequence[Upload], texts: list[str]
+) -> Response:
+    """Encode pictures and texts, and search for each by itself."""
+    current = served.current()
+    hosted = here.encoders.of(current.index)
+    encoder = hosted.encoder
+    if texts and not encoder.has_text:
+        raise Problem(
+            422, f"The encoder {hosted.name} has no text side, so it takes pictures only. Send a picture."
+        )
+    decoded = await asyncio.gather(
+        *(here.work.decode(functools.partial(_decode, here, encoder, one)) for one in uploads)
+    )
+    rejects = {upload.name: one for upload, one in zip(uploads, decoded, strict=True) if isinstance(one, str)}
+    good = [(upload, one) for upload, one in zip(uploads, decoded, strict=True) if not isinstance(one, str)]
+    if not good and not texts:
+        first = next(iter(rejects.items()))
+        error = "No picture can be read." if len(rejects) > 1 else f"{first[0]} cannot be read: {first[1]}."
+        raise Problem(422, ProblemBody(error=error, rejects=rejects))
+    vectors = np.concatenate([
+        await hosted.encode("pictures", [one for _, one in good]),
+        await hosted.encode("texts", texts),
+    ])  # fmt: skip
+    finite = np.isfinite(vectors.astype(np.float32)).all(axis=1)
+    if not finite.all():
+        raise Problem(422, "The encoder has no vector for a picture: its output is not finite.")
+    digests = [hashlib.sha256(upload.data).digest() for upload, _ in good]
+    queries = api.Queries(
+        names=(*(upload.name for upload, _ in good), *(f'"{text}"' for text in texts)),
+        vectors=vectors,
+        digests=(*digests, *(None for _ in texts)),
+        cut={len(good) + place: cut for place, cut in encoder.cut_texts(texts).items()},
+        rejects=rejects,
+    )
+    asked = tuple(
+        Asked(
+            query=name,
+            vector=to_text(vectors[place]),
+            sha256=digests[place].hex() if place < len(good) else "",
+            text="" if place < len(good) else texts[place - len(good)],
+        )
+        for place, name in enumerate(queries.names)
+    )
+    result = await here.work.search(lambda: search(here, served, current, queries, options, asked))
+    return answer(result)
+
+
+def _decode(here: State, encoder: api.Encoder, upload: Upload) -> Any:
+    """Return a decoded picture, or the reason why it cannot be read."""
+    try:
+        return encoder.decode(upload.data, here.settings.limits)
+    except BadPicture as error:
+        return str(error) or "it cannot be read"
+
+
+def _by_rows(
+    here: State, served: ServedIndex, current: Generation, rows: Sequence[int], options: Options
+) -> QueryResponse:
+    for row in rows:
+        current.rows.one(row)
+    queries = current.prepared.rows(rows)
+    asked = tuple(
+        Asked(query=name, vector=to_text(vector), sha256=(digest or b"").hex(), row=row)
+        for name, vector, digest, row in zip(
+            queries.names, queries.vectors, queries.digests, rows, strict=True
+        )
+    )
+    return search(here, served, current, queries, options, asked)
+
+
+def _by_vector(
+    here: State, served: ServedIndex, current: Generation, given: tuple[Any, str, str], options: Options
+) -> QueryResponse:
+    vector, sha256, name = given
+    name = name or "picture"
+    # A text is searched as a text: exactly, and without an attribution.
+    is_text = name.startswith('"')
+    digest = None if is_text else bytes.fromhex(sha256)
+    queries = api.Queries((name,), vector[None], (digest,))
+    asked = (
+        Asked(query=name, vector=to_text(vector), sha256=sha256, text=name.strip('"') if is_text else ""),
+    )
+    return search(here, served, current, queries, options, asked)
+
+
+def search(
+    here: State,
+    served: ServedIndex,
+    current: Generation,
+    queries: api.Queries,
+    options: Options,
+    asked: tuple[Asked, ...],
+) -> QueryResponse:
+    """Search, and count the time."""
+    begun = time.perf_counter()
+    result = current.prepared.answer(
+        queries,
+        k=options.k,
+        collections=options.collections,
+        artists=options.artists,
+        confidence_level=options.confidence_level,
+        exact=options.exact,
+    )
+    result = msgspec.structs.replace(result, index=served.name)  # no folder of this machine
+    here.metrics.searching.observe(time.perf_counter() - begun)
+    return QueryResponse(index=served.id, root=current.index.root_digest, asked=asked, result=result)
