@@ -33,6 +33,7 @@ from imindex.retrieval.search.attribution import Attributions
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.search.queries import Queries
 from imindex.retrieval.search.selection import Selection, select
+from imindex.retrieval.search.texts import Texts
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.hubs import hub_terms
 from imindex.retrieval.vectors.select import Pictures, distinct
@@ -68,12 +69,14 @@ class Prepared:
     def __init__(self, index: Index, device: str = "cpu"):
         self._index, self._device = index, device
         self._lock = threading.RLock()
+        self._texts = Texts(index)
         self._selections: OrderedDict[tuple[tuple[str, ...], tuple[str, ...]], Selection] = OrderedDict()
         self._attributed: WeakKeyDictionary[Selection, Attributions] = WeakKeyDictionary()
 
     def seen_as(self, index: Index, device: str) -> Prepared:
         """Return the same choices of rows over another view of the index, such as a whitened one, and on a device."""
         other = Prepared(index, device)
+        other._texts = self._texts
         other._selections.update(self._selections)
         other.__dict__["_columns"] = self._columns
         return other
@@ -84,10 +87,12 @@ class Prepared:
         return self._index
 
     def warm(self) -> None:
-        """Read what every query needs, so that the first one does not wait for it, and start to compare the works.
+        """Read what every query needs, so that the first one does not wait for it.
 
-        Until the works have been compared with each other, ``attribution="ready"`` leaves out attributions.
+        Threads go on to read the texts that answers show, and to compare the works with each other. Until the first is
+        done, answers take longer; until the second is, ``attribution="ready"`` leaves out attributions.
         """
+        self._texts.start()
         selection = self.selection()
         if "works" in selection.masks:
             self._attributions(selection).start()
@@ -132,7 +137,7 @@ class Prepared:
         numbers = np.asarray(rows, np.int64)
         with self._lock:
             digests = self._columns["sha256"][numbers]
-        paths = self._index.text_at("path", numbers)
+        paths = self._texts.at(numbers)["path"]
         return Queries(
             names=tuple(paths),
             vectors=np.asarray(self._index.vectors[numbers]),
@@ -285,7 +290,8 @@ class Prepared:
                 searcher = _Search(self, is_picture, exact, search)
             for kind, among in selection.masks.items():
                 neighbours, approximate = searcher.nearest(queries.vectors, k, among)
-                texts = self._texts(neighbours.rows)
+                texts = self._texts.at(neighbours.rows.ravel())
+                found = neighbours.rows.shape[1]
                 for place, votes in enumerate(vote(neighbours, columns["artist"])):
                     kinds[place][kind] = KindNeighbours(
                         approximate=approximate if is_picture[place] else None,
@@ -294,7 +300,10 @@ class Prepared:
                             columns,
                             neighbours.rows[place],
                             neighbours.scores[place],
-                            {name: texts[name][place] for name in texts},
+                            {
+                                name: column[place * found : (place + 1) * found]
+                                for name, column in texts.items()
+                            },
                             selection.copies,
                             queries.digests[place] or b"",
                             None if searcher.half is None else searcher.half[place],
@@ -364,15 +373,6 @@ class Prepared:
         from imindex.indexer.ann.approximate import stored
 
         return stored(self._index)
-
-    def _texts(self, rows: Int64) -> dict[str, list[list[str]]]:
-        """Return path, prompt and arm of rows, shape (Q, k)."""
-        flat = {name: self._index.text_at(name, rows.ravel()) for name in ("path", "prompt", "arm")}
-        k = rows.shape[1]
-        return {
-            name: [values[start * k : (start + 1) * k] for start in range(len(rows))]
-            for name, values in flat.items()
-        }
 
 
 class _Search:
