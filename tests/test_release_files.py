@@ -172,7 +172,7 @@ def test_the_health_check_answers_for_a_service_that_runs_and_one_that_is_lost(
         words = [sys.executable, ROOT / "scripts/container/healthcheck.py", url, command_line]
         return subprocess.run(words, check=False, capture_output=True).returncode
 
-    with serving("-i", built) as served:
+    with serving("-i", built, "--trust-encoder", "--device", "cpu") as served:
         assert check(served.url, serve) == 0
         served.kill()
         assert check(served.url, serve) == 1 and check(served.url, other) == 0
