@@ -9,7 +9,10 @@ import numpy.typing as npt
 
 from imindex.stats.set_scores import Float64, Int64
 
-_TIE = 1e-12
+TIE = 1e-12
+"""Scores that differ by less, relative to 1 or to the largest of them, are tied."""
+NEIGHBOURS = 5
+"""Default number of neighbours whose mean similarity is the fit of a picture."""
 _ASYMMETRY = 1e-5
 
 
@@ -56,7 +59,7 @@ def conformal_attribution(
     n_artists: int,
     *,
     cluster: npt.ArrayLike | None = None,
-    k: int = 5,
+    k: int = NEIGHBOURS,
     confidence_level: float = 0.95,
 ) -> ConformalAttribution:
     """Compute the set of artists that a picture may be by, at a given confidence level.
@@ -127,24 +130,70 @@ def conformal_attribution(
         rows = first[artist_of[first] == artist]
         scores = _bag_scores(query[rows], _within(works, rows, artist), k)
         score[artist] = scores[-1]
-        tie = _TIE * max(1.0, float(np.abs(scores).max()))
-        fits_no_better[artist] = np.count_nonzero(scores <= scores[-1] + tie)
-    # Compare numbers of works, so that the level is exact: in floating point, 1 - 0.9 is less than 1 / 10.
-    allowed = (1 - confidence_level) * (n_distinct + 1) * (1 + 1e-12)
-    with np.errstate(divide="ignore"):
-        resolution = np.where(n_works > 0, 1.0 / (n_distinct + 1), np.nan)
-        pvalue = np.where(n_works > 0, fits_no_better / (n_distinct + 1), np.nan)
+        fits_no_better[artist] = no_better(scores, scores[-1])
+    decided = conformal_decision(fits_no_better, n_distinct, n_works > 0, confidence_level)
     return ConformalAttribution(
-        pvalue=pvalue,
-        prediction_set=np.flatnonzero((n_works > 0) & (fits_no_better > allowed)),
-        excludable=(n_works > 0) & (allowed >= 1),
-        resolution=resolution,
+        pvalue=decided.pvalue,
+        prediction_set=np.flatnonzero(decided.in_set),
+        excludable=decided.excludable,
+        resolution=decided.resolution,
         score=score,
         n_works=n_works,
         n_distinct=n_distinct,
         k=k,
         confidence_level=confidence_level,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ConformalDecision:
+    """What the numbers of works say about a query, for A artists.
+
+    Attributes
+    ----------
+    pvalue, resolution : ndarray, shape (A,), float64
+    in_set, excludable : ndarray, shape (A,), bool
+        See `ConformalAttribution`.
+    """
+
+    pvalue: Float64
+    resolution: Float64
+    in_set: npt.NDArray[np.bool_]
+    excludable: npt.NDArray[np.bool_]
+
+
+def conformal_decision(
+    fits_no_better: Int64, n_distinct: Int64, has_works: npt.NDArray[np.bool_], confidence_level: float
+) -> ConformalDecision:
+    """Return p-values and the prediction set, from numbers of works.
+
+    Parameters
+    ----------
+    fits_no_better : ndarray, shape (A,), int64
+        Number of distinct works of each artist that fit no better than the query, and the query.
+    n_distinct : ndarray, shape (A,), int64
+        Number of distinct works.
+    has_works : ndarray, shape (A,), bool
+    confidence_level : float
+    """
+    # Compare numbers of works, so that the level is exact: in floating point, 1 - 0.9 is less than 1 / 10.
+    allowed = (1 - confidence_level) * (n_distinct + 1) * (1 + 1e-12)
+    with np.errstate(divide="ignore"):
+        resolution = np.where(has_works, 1.0 / (n_distinct + 1), np.nan)
+        pvalue = np.where(has_works, fits_no_better / (n_distinct + 1), np.nan)
+    return ConformalDecision(
+        pvalue=pvalue,
+        resolution=resolution,
+        in_set=has_works & (fits_no_better > allowed),
+        excludable=has_works & (allowed >= 1),
+    )
+
+
+def no_better(scores: npt.ArrayLike, own: float) -> int:
+    """Return the number of scores of a bag that are at or below the query's own. Ties count, up to rounding."""
+    values = np.asarray(scores, np.float64)
+    tie = TIE * max(1.0, abs(own), float(np.abs(values).max(initial=0.0)))
+    return int(np.count_nonzero(values <= own + tie))
 
 
 def _clusters(cluster: npt.ArrayLike | None, n: int) -> npt.NDArray[np.generic]:

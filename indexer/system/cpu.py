@@ -7,6 +7,7 @@ import functools
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import threadpoolctl
 
@@ -37,6 +38,19 @@ def products_alone() -> Iterator[None]:
         yield
     finally:
         _HELD.leave()
+
+
+@contextlib.contextmanager
+def in_background() -> Iterator[None]:
+    """Let the calling thread give way to others that want a processor, where the operating system knows threads."""
+    if not hasattr(os, "setpriority") or not Path("/proc/thread-self").exists():
+        yield
+        return
+    thread = threading.get_native_id()
+    before = os.getpriority(os.PRIO_PROCESS, thread)
+    os.setpriority(os.PRIO_PROCESS, thread, min(19, before + 10))
+    # The priority cannot be raised again without privileges. A thread that ends takes it along.
+    yield
 
 
 _SHARE: list[int] = []

@@ -166,6 +166,9 @@ class QueryAnswer(Result, omit_defaults=True, kw_only=True, frozen=True):
         Neighbours by kind of collection.
     attribution : Attribution or None
         Attribution of a picture, if works were searched; otherwise absent from JSON.
+    attribution_pending : bool
+        Whether the attribution is left out because the works have not been compared with each other yet (the service
+        does so when it starts); absent from JSON if not.
     tokens, tokens_read : int
         Of a text that is longer than the encoder reads: its tokens, and how many are read; otherwise absent from JSON.
     """
@@ -173,6 +176,7 @@ class QueryAnswer(Result, omit_defaults=True, kw_only=True, frozen=True):
     query: str
     kinds: Mapping[str, KindNeighbours]
     attribution: Attribution | None = None
+    attribution_pending: bool = False
     tokens: Count = 0
     tokens_read: Count = 0
 

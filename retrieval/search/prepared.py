@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,11 @@ from imindex.retrieval.results import (
     QueryResult,
 )
 from imindex.retrieval.search.adjusted import nearest_adjusted
-from imindex.retrieval.search.attribution import attribute
+from imindex.retrieval.search.attribution import Attributions
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.search.queries import Queries
 from imindex.retrieval.search.selection import Selection, select
+from imindex.retrieval.search.texts import Texts
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.hubs import hub_terms
 from imindex.retrieval.vectors.select import Pictures, distinct
@@ -67,11 +69,14 @@ class Prepared:
     def __init__(self, index: Index, device: str = "cpu"):
         self._index, self._device = index, device
         self._lock = threading.RLock()
+        self._texts = Texts(index)
         self._selections: OrderedDict[tuple[tuple[str, ...], tuple[str, ...]], Selection] = OrderedDict()
+        self._attributed: WeakKeyDictionary[Selection, Attributions] = WeakKeyDictionary()
 
     def seen_as(self, index: Index, device: str) -> Prepared:
         """Return the same choices of rows over another view of the index, such as a whitened one, and on a device."""
         other = Prepared(index, device)
+        other._texts = self._texts
         other._selections.update(self._selections)
         other.__dict__["_columns"] = self._columns
         return other
@@ -82,8 +87,15 @@ class Prepared:
         return self._index
 
     def warm(self) -> None:
-        """Read what every query needs, so that the first one does not wait for it."""
-        self.selection()
+        """Read what every query needs, so that the first one does not wait for it.
+
+        Threads go on to read the texts that answers show, and to compare the works with each other. Until the first is
+        done, answers take longer; until the second is, ``attribution="ready"`` leaves out attributions.
+        """
+        self._texts.start()
+        selection = self.selection()
+        if "works" in selection.masks:
+            self._attributions(selection).start()
         with self._lock:
             _ = self._exact
             _ = self._stored
@@ -125,7 +137,7 @@ class Prepared:
         numbers = np.asarray(rows, np.int64)
         with self._lock:
             digests = self._columns["sha256"][numbers]
-        paths = self._index.text_at("path", numbers)
+        paths = self._texts.at(numbers)["path"]
         return Queries(
             names=tuple(paths),
             vectors=np.asarray(self._index.vectors[numbers]),
@@ -259,16 +271,17 @@ class Prepared:
         n = len(queries.names)
         attributions: list[Attribution | None] = [None] * n
         kinds: list[dict[str, KindNeighbours]] = [{} for _ in range(n)]
+        is_pending = False
         is_picture = np.array([digest is not None for digest in queries.digests], np.bool_)
         if n:
             if "works" in selection.masks and attribution != "none":
-                for place in np.flatnonzero(is_picture).tolist():
-                    attributions[place] = attribute(
-                        index,
-                        queries.vectors[place],
-                        queries.digests[place] or b"",
-                        selection.masks["works"],
-                        confidence_level,
+                known = self._attributions(selection)
+                is_pending = attribution == "ready" and not known.is_ready
+                if is_pending:
+                    known.start()
+                for place in np.flatnonzero(is_picture & (not is_pending)).tolist():
+                    attributions[place] = known.attribute(
+                        queries.vectors[place], queries.digests[place] or b"", confidence_level
                     )
             searcher: _Search | _AdjustedSearch
             if csls_k is not None or whitened_by(index):
@@ -277,7 +290,8 @@ class Prepared:
                 searcher = _Search(self, is_picture, exact, search)
             for kind, among in selection.masks.items():
                 neighbours, approximate = searcher.nearest(queries.vectors, k, among)
-                texts = self._texts(neighbours.rows)
+                texts = self._texts.at(neighbours.rows.ravel())
+                found = neighbours.rows.shape[1]
                 for place, votes in enumerate(vote(neighbours, columns["artist"])):
                     kinds[place][kind] = KindNeighbours(
                         approximate=approximate if is_picture[place] else None,
@@ -286,7 +300,10 @@ class Prepared:
                             columns,
                             neighbours.rows[place],
                             neighbours.scores[place],
-                            {name: texts[name][place] for name in texts},
+                            {
+                                name: column[place * found : (place + 1) * found]
+                                for name, column in texts.items()
+                            },
                             selection.copies,
                             queries.digests[place] or b"",
                             None if searcher.half is None else searcher.half[place],
@@ -306,6 +323,7 @@ class Prepared:
                     query=name,
                     kinds=kinds[place],
                     attribution=attributions[place],
+                    attribution_pending=is_pending and bool(is_picture[place]),
                     tokens=queries.cut.get(place, (0, 0))[0],
                     tokens_read=queries.cut.get(place, (0, 0))[1],
                 )
@@ -331,6 +349,15 @@ class Prepared:
         searcher.approximate_queries = 0
         return searcher, stored[1]
 
+    def _attributions(self, selection: Selection) -> Attributions:
+        """Return what attributes pictures to the works of a selection."""
+        with self._lock:
+            if selection not in self._attributed:
+                self._attributed[selection] = Attributions(
+                    self._index, selection.masks["works"], self._columns
+                )
+            return self._attributed[selection]
+
     @cached_property
     def _columns(self) -> Mapping[str, npt.NDArray[Any]]:
         return {name: self._index.column(name) for name in ("artist", "collection", "sha256")}
@@ -346,15 +373,6 @@ class Prepared:
         from imindex.indexer.ann.approximate import stored
 
         return stored(self._index)
-
-    def _texts(self, rows: Int64) -> dict[str, list[list[str]]]:
-        """Return path, prompt and arm of rows, shape (Q, k)."""
-        flat = {name: self._index.text_at(name, rows.ravel()) for name in ("path", "prompt", "arm")}
-        k = rows.shape[1]
-        return {
-            name: [values[start * k : (start + 1) * k] for start in range(len(rows))]
-            for name, values in flat.items()
-        }
 
 
 class _Search:

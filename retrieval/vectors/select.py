@@ -75,7 +75,7 @@ def same_pictures(chosen: Pictures) -> Int64:
     ndarray, shape (n,), int64
         For each picture, the position of the first picture that is the same, which may be its own.
     """
-    return _same_rows(np.ascontiguousarray(chosen.vectors).view(np.uint16), chosen.artist)
+    return _same_rows(_bits(chosen.vectors), chosen.artist)
 
 
 def same_files(sha256: npt.NDArray[np.uint8], artist: npt.NDArray[np.integer[Any]]) -> Int64:
@@ -113,6 +113,27 @@ def row_keys(bits: npt.NDArray[np.uint16], artist: Int64) -> npt.NDArray[np.uint
     for rows in blocks(n, d):
         key[rows] += bits[rows].astype(np.uint64) @ odd[:d]
     return key
+
+
+def same_pictures_at(vectors_at: Callable[[Int64], Float16], artist: Int64, dim: int) -> Int64:
+    """Return `same_pictures` of pictures whose vectors are read block by block.
+
+    Parameters
+    ----------
+    vectors_at : callable
+        Returns the vectors of some pictures, (k, dim) float16, given their positions.
+    artist : ndarray, shape (n,), int64
+    dim : int
+    """
+    key = np.empty(len(artist), np.uint64)
+    for rows in blocks(len(artist), dim):
+        positions = np.arange(rows.start, rows.stop)
+        key[rows] = row_keys(_bits(vectors_at(positions)), artist[rows])
+    return same_by_keys(key, artist, lambda positions: _bits(vectors_at(positions)))
+
+
+def _bits(vectors: Float16) -> npt.NDArray[np.uint16]:
+    return np.ascontiguousarray(vectors).view(np.uint16)
 
 
 def same_by_keys(

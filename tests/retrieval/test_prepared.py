@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
 from imindex.retrieval.search.prepared import Prepared
 from imindex.retrieval.search.queries import Queries
+from imindex.retrieval.search.texts import Texts
+from tests.support.example_index import example, save
 from tests.support.invented_index import invented_index
 
 CHOICES = [
@@ -86,6 +89,32 @@ def test_texts_and_pictures_may_come_in_any_order(tmp_path: Path) -> None:
         assert [answer.attribution is None for answer in together] == [True, False, True, False]
         nothing = prepared.query_vectors(vectors[:1], "a", [b""], attribution="none").queries[0]
         assert nothing.attribution is None and nothing.kinds == together[0].kinds | nothing.kinds
+
+
+def test_texts_in_memory_are_those_of_the_file(built: Path, tmp_path: Path) -> None:
+    save(tmp_path / "hostile.h5", example())
+    for path in (built, tmp_path / "hostile.h5"):
+        with Index(path) as index:
+            rows = np.array([1, 0, index.n - 1, 0])
+            texts = Texts(index)
+            from_file = texts.at(rows)
+            texts.load()
+            assert texts.at(rows) == from_file
+            assert from_file["path"] == [index.column("path")[row] for row in rows]
+            assert texts.at(rows[:0]) == {"path": [], "prompt": [], "arm": []}
+
+
+def test_a_warm_index_answers_the_same(built: Path) -> None:
+    with Index(built) as index:
+        expected = Prepared(index).query_rows(range(5))
+        warm = Prepared(index)
+        warm.warm()
+        assert warm.query_rows(range(5)) == expected
+        deadline = time.monotonic() + 30
+        while warm._texts._loaded is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert warm.query_rows(range(5)) == expected
 
 
 def test_queries_that_do_not_fit_are_refused(tmp_path: Path) -> None:
