@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import configparser
+import io
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from imindex import __version__
 from tests.support.browser import serving
@@ -121,6 +125,45 @@ def test_scripts_are_correct_bash_and_executable() -> None:
             assert os.access(path, os.X_OK), name
             found += 1
     assert found >= 6
+
+
+# ------------------------------------------------------------ screenshots
+
+
+@pytest.fixture(scope="module")
+def screenshots() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "scripts/screenshots"))
+
+
+def test_screenshots_in_the_repository_are_small_and_made_by_the_script(screenshots: dict[str, Any]) -> None:
+    made = {
+        f"images/{page.name}-{scheme}.png" for page in screenshots["PAGES"] for scheme in page.schemes
+    } | {"report.png"}
+    for path in [ROOT / "docs/report.png", *(ROOT / "docs/images").glob("*")]:
+        assert path.relative_to(ROOT / "docs").as_posix() in made, (
+            f"{path.name} is not in PAGES of scripts/screenshots"
+        )
+        with Image.open(path) as image:
+            assert image.format == "PNG" and image.mode == "P" and image.size[0] == 1280
+        assert path.stat().st_size <= 250_000
+
+
+def test_a_screenshot_has_the_largest_palette_that_fits(screenshots: dict[str, Any]) -> None:
+    def png(picture: Image.Image) -> bytes:
+        file = io.BytesIO()
+        picture.save(file, format="PNG")
+        return file.getvalue()
+
+    rng = np.random.default_rng(1)
+    flat = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8)[None], 64, 0))
+    with Image.open(io.BytesIO(screenshots["palette"](png(flat.convert("RGB"))))) as image:
+        assert image.mode == "P" and np.array_equal(np.asarray(image.convert("L")), np.asarray(flat))
+    noise = Image.fromarray(rng.integers(0, 256, (600, 500, 3), dtype=np.uint8))
+    data = screenshots["palette"](png(noise))
+    with Image.open(io.BytesIO(data)) as image:
+        assert 2 < len(image.getcolors() or ()) < 256 and len(data) <= 250_000
+    with pytest.raises(SystemExit, match="Make its window smaller"):
+        screenshots["palette"](png(noise.resize((2000, 2000), Image.Resampling.NEAREST).effect_spread(50)))
 
 
 # ------------------------------------------------------------ the container
