@@ -7,6 +7,7 @@ import io
 import os
 import re
 import runpy
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from PIL import Image
 
 from imindex import __version__
 from tests.support.browser import serving
+from tests.support.commands import check_line
 from tests.support.installs import build, copy_checkout, tracked, unpack
 from tests.support.places import ROOT
 
@@ -185,6 +187,21 @@ def test_the_container_is_built_from_files_and_extras_that_exist() -> None:
     assert re.search(r"^USER [1-9]\d*$", stages[-1], re.MULTILINE) and "\nHEALTHCHECK " in stages[-1]
 
 
+def test_commands_of_the_page_on_installation_are_accepted() -> None:
+    text = (ROOT / "docs/install.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line.split("#")[0] for block in blocks for line in block.splitlines()]
+    found = [line for line in lines if line.startswith("imindex ")]
+    found += [
+        re.sub(r"^docker run .*? imindex:\w+", "imindex", line)
+        for line in lines
+        if line.startswith("docker run ")
+    ]
+    assert len(found) >= 8
+    for line in found:
+        check_line(line.split(">")[0])
+
+
 def test_the_context_of_the_container_builds_the_same_wheel(tmp_path: Path) -> None:
     """.dockerignore lists what is sent; a package folder that it forgot would be missing in the image."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
@@ -215,7 +232,10 @@ def test_the_health_check_answers_for_a_service_that_runs_and_one_that_is_lost(
         words = [sys.executable, ROOT / "scripts/container/healthcheck.py", url, command_line]
         return subprocess.run(words, check=False, capture_output=True).returncode
 
-    with serving("-i", built, "--trust-encoder", "--device", "cpu") as served:
+    with serving(
+        "-i", built, "--trust-encoder", "--device", "cpu", IMINDEX_TOKEN=secrets.token_hex(16)
+    ) as served:
+        assert served.get("/api/v1/indexes")[0] == 401  # it needs the token, and the health check does not
         assert check(served.url, serve) == 0
         served.kill()
         assert check(served.url, serve) == 1 and check(served.url, other) == 0
