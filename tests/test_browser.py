@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.support.browser import PHONE, SLOW, Browser, serving
 from tests.support.pictures import picture
 
-PAGE = """<!doctype html><html lang="en"><title>A page</title><main><h1>A page</h1>
+PAGE = """<!doctype html><html lang="en"><title>A page</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><main><h1>A page</h1>
 <div id="drop" tabindex="0" style="width: 200px; height: 100px; background: #ddd">Drop here</div>
 <p id="said"></p><canvas id="canvas" width="10" height="10"></canvas></main>
 <script>
@@ -134,7 +136,21 @@ def test_windows_and_schemes_are_emulated(browser: Browser, url: str) -> None:
     browser.open(url)
     assert browser.run(matches) == [1280, False, False]
     browser.open(url, **PHONE, scheme="dark")
-    assert browser.run("return screen.width") == 390 and browser.run(matches)[1:] == [True, True]
+    assert browser.run(matches) == [390, True, True]
+
+
+def test_a_page_is_looked_at_in_four_ways(browser: Browser, url: str, tmp_path: Path) -> None:
+    browser.expect("favicon")
+    paths = browser.looks(url, "main", tmp_path, "page")
+    assert [path.stem for path in paths] == ["page-light", "page-dark", "page-phone", "page-focus"]
+    sizes = []
+    for path in paths:
+        with Image.open(path) as image:
+            sizes.append(image.size)
+    assert sizes[0] == sizes[1] == (1280, 900) and sizes[2][0] == 390
+    assert not browser.scrolls_sideways()
+    browser.run("document.querySelector('main').style.width = '3000px'")
+    assert browser.scrolls_sideways()
 
 
 def test_webgl_draws_without_a_graphics_card(browser: Browser, url: str) -> None:

@@ -99,6 +99,8 @@ PROCESSES = Bounds(1, 100_000)
 GPUS = Bounds(0.0, 1024.0)
 """GPUs of one model."""
 PORTS = Bounds(0, 65_535)
+REQUESTS = Bounds(1, 100_000)
+MEGABYTES = Bounds(1e-3, 1e6)
 NEIGHBOURS = Bounds(1, 100_000)
 CSLS_NEIGHBOURS = Bounds(1, 10_000)
 """Neighbours in CSLS: 3 k times a cosine must fit in 63 bits."""

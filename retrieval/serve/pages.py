@@ -9,7 +9,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from imindex.retrieval.report.style import palette
+from imindex.retrieval.report.style import DARK, LIGHT, palette
 from imindex.retrieval.serve.state import state_of
 
 HERE = Path(__file__).parent
@@ -40,4 +40,8 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 
 def palette_css() -> str:
     """Return the colours, which are those of the report."""
-    return palette(":root")
+    themes = "".join(
+        f':root[data-theme="{name}"] {{\n{colours}}}\n'
+        for name, colours in (("light", LIGHT), ("dark", DARK))
+    )
+    return palette(":root") + themes

@@ -30,7 +30,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,12 +54,13 @@ PHONE = {"width": 390, "height": 844}
 SLOW = 50_000
 """Bytes a second of a slow network."""
 AXE = Path(__file__).with_name("axe") / "axe.min.js"
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "light": {**DESKTOP, "scheme": "light"},
     "dark": {**DESKTOP, "scheme": "dark"},
     "phone": {**PHONE, "scheme": "light"},
+    "focus": {**DESKTOP, "scheme": "light"},
 }
-"""Arguments of `Browser.open`. The fourth look is light with the keyboard's focus: `browser.press("TAB")`."""
+"""How each page is looked at; "focus" is with the focus of the keyboard on the fourth thing that Tab reaches."""
 FIND_BY_AXE = """
 const [include, impacts, done] = arguments;
 axe.run(include ?? document, {resultTypes: ['violations']}).then(
@@ -111,7 +112,9 @@ def started() -> Iterator[Browser]:
             "Emulation.setFocusEmulationEnabled", {"enabled": True}
         )  # the clipboard needs it
         try:
-            yield Browser(driver)
+            browser = Browser(driver)
+            browser.reset()
+            yield browser
         finally:
             driver.quit()
 
@@ -355,6 +358,18 @@ class Browser:
         path.write_bytes(base64.b64decode(self.cdp("Page.captureScreenshot", **parameters)["data"]))
         return path
 
+    def looks(self, url: str, shown: str, folder: Path, name: str) -> list[Path]:
+        """Open a page in each of LOOKS, and write pictures of the whole page; `shown` selects what to wait for."""
+        paths = []
+        for look, window in LOOKS.items():
+            self.open(url, **window)
+            self.wait_for(shown)
+            self.settle()
+            if look == "focus":
+                self.press(*["TAB"] * 4)
+            paths.append(self.screenshot(folder / f"{name}-{look}.png", whole=look != "focus"))
+        return paths
+
     def scrolls_sideways(self) -> bool:
         return bool(self.run("const d = document.documentElement; return d.scrollWidth > d.clientWidth"))
 
@@ -365,6 +380,21 @@ class Browser:
         if not self.run("return typeof window.axe === 'object'"):
             self.run(AXE.read_text(encoding="utf-8") + "\nwindow.axe = axe;")
         return list(self.driver.execute_async_script(FIND_BY_AXE, selector, list(impacts)))
+
+    def settle(self, timeout: float = 60) -> None:
+        """Wait until the page has what it asked for: pictures, fonts, nothing busy, and two frames drawn since."""
+        self.wait(
+            lambda: self.run(
+                "return document.readyState === 'complete' && !document.querySelector('[aria-busy=true]')"
+                "&& [...document.images].every((one) => one.complete || one.loading === 'lazy')"
+            ),
+            "the page to settle",
+            timeout,
+        )
+        self.evaluate("document.fonts.ready.then(() => true)")
+        self.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+        )
 
     # ------------------------------------------------------------ what went wrong
 
@@ -394,7 +424,7 @@ class Browser:
             url = parameters["url"] if "url" in parameters else parameters["request"]["url"]
             self._requests.append(url)
             parts = urlsplit(url)
-            if parts.scheme not in ("data", "blob", "about", "file", "chrome") and parts.hostname != HOST:
+            if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != HOST:
                 self._seen.append(f"request outside {HOST}: {url}")
 
     def reset(self) -> None:
@@ -435,6 +465,9 @@ class Served:
         Its command line, after `imindex serve`.
     headers : dict of str to str
         Sent by `get`: the authorization where the service asks for a token.
+    cwd : Path
+    variables : dict of str to str
+        Its working folder, and what is added to its environment.
     seconds : float
         From the start of the process to the first positive answer of /readyz.
     """
@@ -443,7 +476,9 @@ class Served:
     process: subprocess.Popen[bytes]
     log: Path
     words: tuple[str, ...]
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str]
+    cwd: Path
+    variables: dict[str, str]
     seconds: float = 0.0
 
     def get(self, path: str, timeout: float = 30) -> tuple[int, bytes]:
@@ -469,13 +504,18 @@ class Served:
         """Start the service that was stopped or killed again, at the same address."""
         assert self.process.poll() is not None, "the service is running"
         port = str(urlsplit(self.url).port)
-        again = _start(self.words, port, self.log.parent, self.headers, timeout)
+        folder = self.log.parent
+        again = _start(self.words, port, folder, self.headers, timeout, self.cwd, self.variables)
         self.process, self.seconds = again.process, again.seconds
 
 
 @contextlib.contextmanager
 def serving(
-    *words: object, timeout: float = 90, headers: dict[str, str] | None = None, **variables: str
+    *words: object,
+    timeout: float = 90,
+    headers: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    **variables: str,
 ) -> Iterator[Served]:
     """Run `imindex serve` with these words and environment variables on a free port, until the block ends.
 
@@ -485,7 +525,8 @@ def serving(
         It ended, or /readyz gave no positive answer within the timeout; with what it wrote.
     """
     with tempfile.TemporaryDirectory(prefix="served-", ignore_cleanup_errors=True) as folder:
-        service = _start(tuple(map(str, words)), "0", Path(folder), headers or {}, timeout, **variables)
+        place = Path(folder)
+        service = _start(tuple(map(str, words)), "0", place, headers or {}, timeout, cwd or place, variables)
         try:
             yield service
         finally:
@@ -493,17 +534,23 @@ def serving(
 
 
 def _start(
-    words: tuple[str, ...], port: str, folder: Path, headers: dict[str, str], timeout: float, **variables: str
+    words: tuple[str, ...],
+    port: str,
+    folder: Path,
+    headers: dict[str, str],
+    timeout: float,
+    cwd: Path,
+    variables: dict[str, str],
 ) -> Served:
     out, log = folder / "stdout", folder / "stderr"
     command = [sys.executable, "-m", "imindex", "serve", *words, "--port", port, "--json"]
     begun = time.monotonic()
     with out.open("wb") as stdout, log.open("ab") as stderr:
         process = subprocess.Popen(
-            command, cwd=folder, stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL,
+            command, cwd=cwd, stdout=stdout, stderr=stderr, stdin=subprocess.DEVNULL,
             env=child_environment(**variables),
         )  # fmt: skip
-    service = Served("", process, log, words, headers)
+    service = Served("", process, log, words, headers, cwd, variables)
     try:
         while True:
             with contextlib.suppress(ValueError, KeyError, OSError):

@@ -22,6 +22,12 @@ def home(request: Request) -> HTMLResponse:
     return page(request, "home.html")
 
 
+@router.get("/ask")
+def ask(request: Request) -> HTMLResponse:
+    """Ask about a picture or a text."""
+    return page(request, "ask.html")
+
+
 @router.get("/sign-in")
 def sign_in(request: Request, next: Annotated[str, Query(max_length=10_000)] = "/") -> HTMLResponse:
     """Ask for the token."""
