@@ -57,6 +57,7 @@ from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.run import Compute, Run, Show, Workspace
 from imindex.retrieval.compare.gate import Condition, parse
 from imindex.retrieval.compare.sources import Question, resolve
+from imindex.retrieval.evidence.classify_pictures import PictureClassifier
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, classify_release
 from imindex.retrieval.evidence.compared import BACKGROUND
 from imindex.retrieval.evidence.match_release import match_release
@@ -68,6 +69,7 @@ from imindex.retrieval.results import (
     Classification,
     GatedComparison,
     Matching,
+    PictureClassification,
     QueryResult,
     RegisterEntry,
     fields_of,
@@ -75,7 +77,7 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.results.tables import Row
 from imindex.retrieval.search.prepared import Prepared
-from imindex.retrieval.search.queries import Queries
+from imindex.retrieval.search.queries import Queries, encode_queries
 from imindex.retrieval.search.query import ask
 from imindex.retrieval.shards.search import nearest_by_workers
 from imindex.retrieval.shards.start import HERE, Workers, started
@@ -856,6 +858,149 @@ class OpenIndex:
                 csls_k=csls_k,
                 whiten=whiten,
             )
+
+    def classifier(
+        self,
+        encoder: Encoder | Mapping[str, Any] | None = None,
+        *,
+        by: str = "auto",
+        artists: Sequence[str] = (),
+        labels: Sequence[str] = GENERIC_LABELS,
+        templates: Sequence[str] = DEFAULT_TEMPLATES,
+        k: int = 15,
+        prepared: Prepared | None = None,
+    ) -> PictureClassifier:
+        """Return what classifies pictures that need not be in the index; it computes text vectors and prototypes once.
+
+        Parameters
+        ----------
+        encoder : Encoder or mapping, optional
+            A loaded encoder, which must be that of the index; or where it is, as in `query`. It is loaded unless ``by``
+            is "works".
+        by : {"auto", "name", "works"}
+            Compare pictures with the texts of the artists' names, with the artists' works, or with both as far as the
+            encoder has a text side and the index has works.
+        artists : sequence of str
+            Candidates; by default the artists with works.
+        labels : sequence of str
+            Generic labels, which are candidates besides the artists, by name.
+        templates : sequence of str
+            Prompt templates for the names; their text vectors are averaged.
+        k : int
+            Number of works that vote.
+        prepared : Prepared, optional
+            By default a new one.
+
+        Returns
+        -------
+        PictureClassifier
+            See `imindex.retrieval.evidence.classify_pictures`. Its `classify` takes `Queries`, from several threads.
+
+        Raises
+        ------
+        ImindexError
+            If an artist does not exist, the encoder is missing or is not that of the index, or there is nothing to
+            classify by.
+        """
+        return PictureClassifier(
+            self.prepared() if prepared is None else prepared,
+            None if by == "works" else self._loaded(encoder),
+            by=by,
+            artists=several(artists, "artists"),
+            labels=several(labels, "labels"),
+            templates=_templates(templates),
+            k=k,
+        )
+
+    def classify_pictures(  # noqa: PLR0913
+        self,
+        *pictures: str | os.PathLike[str],
+        by: str = "auto",
+        artists: Sequence[str] = (),
+        labels: Sequence[str] = GENERIC_LABELS,
+        templates: Sequence[str] = DEFAULT_TEMPLATES,
+        k: int = 15,
+        top: int = 10,
+        encoder: Mapping[str, Any] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> PictureClassification:
+        """Classify pictures that need not be in the index by artist, by name and by works.
+
+        Parameters
+        ----------
+        *pictures : path-like
+            Paths, or URLs. Works with the bytes of a picture are left out for it.
+        by, artists, labels, templates, k
+            As in `classifier`.
+        top : int
+            Number of labels to list for each picture and method.
+        encoder, limits
+            As in `query`.
+
+        Returns
+        -------
+        PictureClassification
+            For each picture the nearest labels by name, by prototype and by vote of the nearest works. The nearest
+            label is not the author: a picture by somebody else has a nearest label, too.
+
+        Raises
+        ------
+        ImindexError
+            As in `classifier`.
+        """
+        loaded = self._loaded(encoder)
+        classifier = self.classifier(
+            Encoder(loaded), by=by, artists=artists, labels=labels, templates=templates, k=k
+        )
+        names = [name_by_user(os.fspath(picture)) for picture in pictures]
+        return classifier.classify(encode_queries(loaded, names, (), limits), top=top)
+
+    def classify_vectors(  # noqa: PLR0913
+        self,
+        vectors: npt.ArrayLike,
+        names: Sequence[str],
+        digests: Sequence[bytes],
+        *,
+        by: str = "auto",
+        artists: Sequence[str] = (),
+        labels: Sequence[str] = GENERIC_LABELS,
+        templates: Sequence[str] = DEFAULT_TEMPLATES,
+        k: int = 15,
+        top: int = 10,
+        encoder: Encoder | Mapping[str, Any] | None = None,
+    ) -> PictureClassification:
+        """Classify pictures whose vectors are known; see `classify_pictures`.
+
+        Parameters
+        ----------
+        vectors : array_like, shape (n, d), float16
+            Unit vectors of the encoder of the index.
+        names : sequence of str
+            What the result calls the pictures.
+        digests : sequence of bytes
+            SHA-256 of the bytes of each picture; empty if it is unknown.
+        by, artists, labels, templates, k, encoder
+            As in `classifier`.
+        top : int
+            Number of labels to list for each picture and method.
+
+        Returns
+        -------
+        PictureClassification
+        """
+        classifier = self.classifier(encoder, by=by, artists=artists, labels=labels, templates=templates, k=k)
+        return classifier.classify(Queries(tuple(names), np.asarray(vectors), tuple(digests)), top=top)
+
+    def _loaded(self, encoder: Encoder | Mapping[str, Any] | None) -> Any:
+        """Return the encoder of the index, which is loaded unless it is passed."""
+        if isinstance(encoder, Encoder):
+            from imindex.indexer.encoders.registry import require_same
+
+            require_same(self._index.encoder, encoder.info)
+            return encoder._encoder
+        from imindex.indexer.encoders.load import load_with
+
+        return load_with(self._index.encoder, encoder or {})
 
     def match(  # noqa: PLR0913
         self,

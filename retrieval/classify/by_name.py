@@ -95,9 +95,25 @@ def confidences(scores: Float64, truth: Int64) -> dict[int, float]:
     >>> confidences(np.array([[0.3, 0.3], [0.9, 0.1]]), np.array([0, 0]))
     {0: 0.75}
     """
-    shares = np.empty(len(scores))
+    own = np.empty(len(scores))
     for rows in blocks(*scores.shape):
-        part = np.exp(LOGIT_SCALE * (scores[rows] - scores[rows].max(axis=1, keepdims=True)))
-        own = part[np.arange(len(part)), truth[rows]]
-        shares[rows] = own / np.sort(part, axis=1).sum(axis=1)
-    return {label: mean(shares[truth == label]) for label in np.unique(truth).tolist()}
+        part = shares(scores[rows])
+        own[rows] = part[np.arange(len(part)), truth[rows]]
+    return {label: mean(own[truth == label]) for label in np.unique(truth).tolist()}
+
+
+def shares(scores: Float64) -> Float64:
+    """Compute the softmax over the labels of each picture, with `LOGIT_SCALE`.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (N, L), float64
+        Cosines, -inf where a label is not a candidate.
+
+    Returns
+    -------
+    ndarray, shape (N, L), float64
+        Does not depend on the order of the labels.
+    """
+    part = np.exp(LOGIT_SCALE * (scores - scores.max(axis=1, keepdims=True)))
+    return np.asarray(part / np.sort(part, axis=1).sum(axis=1)[:, None])

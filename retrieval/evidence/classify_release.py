@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from imindex.retrieval.results import (
     fields_of,
 )
 from imindex.retrieval.shards.worker import SCORED_TOGETHER, Candidates
-from imindex.retrieval.vectors.blocks import Float64, Int64
+from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.hubs import CSLS_K
 from imindex.retrieval.vectors.select import Pictures, distinct, pictures, release
 from imindex.retrieval.vectors.whitened import as_stored, whitened, whitened_by
@@ -253,10 +254,45 @@ def scores_by_name(
         If a template lacks `{artist}`, a label is an artist's name or is listed twice, the encoder cannot be loaded, or
         it does not read the whole name of a candidate.
     """
+    named = label_vectors(index.artists, labels, templates, encoder, candidates)
+    absent = np.setdiff1d(np.arange(len(index.artists)), candidates)
+
+    def scores(texts: Any) -> Float64:
+        table = label_scores_by_name(chosen.vectors, np.concatenate([texts, named.generic])[None])
+        table[:, absent] = -np.inf
+        return table
+
+    separate = (scores(texts) for texts in named.by_template) if len(templates) > 1 else iter(())
+    return separate, scores(average_templates(np.stack(named.by_template)))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelVectors:
+    """Text vectors of labels.
+
+    Attributes
+    ----------
+    by_template : list of ndarray, shape (artists, d), float16
+        Of every artist of the index, in each template.
+    generic : ndarray, shape (labels, d), float16
+    """
+
+    by_template: list[Float16]
+    generic: Float16
+
+
+def label_vectors(
+    artists: Sequence[str],
+    labels: Sequence[str],
+    templates: Sequence[str],
+    encoder: TextEncoder,
+    candidates: Int64,
+) -> LabelVectors:
+    """Encode the texts that stand for artists and generic labels; see `scores_by_name`."""
     invalid = [template for template in templates if "{artist}" not in template]
     if invalid:
         raise ImindexError(f'The template "{invalid[0]}" has no {{artist}}. Write it where the name goes.')
-    clashes = sorted(set(labels) & set(index.artists))
+    clashes = sorted(set(labels) & set(artists))
     if clashes:
         raise ImindexError(
             f"The generic label {clashes[0]} is also an artist. Pass another label in labels (--label)."
@@ -266,19 +302,11 @@ def scores_by_name(
         raise ImindexError(
             f"The generic label {repeated[0]} is listed twice. Pass each label once in labels (--label)."
         )
-    check_label_lengths(encoder, index.artists, labels, templates, candidates.tolist())
-    named = label_texts(index.artists, labels, templates)
+    check_label_lengths(encoder, artists, labels, templates, candidates.tolist())
+    named = label_texts(artists, labels, templates)
     by_template = [encoder.encode_texts(texts) for texts in named[: len(templates)]]
     generic = encoder.encode_texts(named[-1]) if labels else np.empty((0, encoder.dim), np.float16)
-    absent = np.setdiff1d(np.arange(len(index.artists)), candidates)
-
-    def scores(texts: Any) -> Float64:
-        table = label_scores_by_name(chosen.vectors, np.concatenate([texts, generic])[None])
-        table[:, absent] = -np.inf
-        return table
-
-    separate = (scores(texts) for texts in by_template) if len(templates) > 1 else iter(())
-    return separate, scores(average_templates(np.stack(by_template)))
+    return LabelVectors(by_template, generic)
 
 
 def candidate_numbers(index: Index, chosen: Pictures) -> Int64:

@@ -334,3 +334,112 @@ class Classification(Result, kw_only=True, frozen=True):
             for method in self.methods
             for artist in method.artists
         ]
+
+
+class LabelScore(Result, omit_defaults=True, kw_only=True, frozen=True):
+    """How near a picture is to one label.
+
+    Attributes
+    ----------
+    label : str
+        The name of an artist, or a generic label.
+    is_artist : bool
+    score : float
+        By name, the cosine of the picture to the text; by prototype, to the mean direction of the artist's works; by
+        vote, the cosine to the nearest of the works that vote.
+    share : float or None
+        By name, the softmax share among all labels; absent from JSON by works. It is not the probability that the
+        picture is by this artist: the shares of a picture by somebody else add up to 1 as well.
+    votes : int or None
+        By vote, the number of works that vote for the artist; otherwise absent from JSON.
+    """
+
+    label: str
+    is_artist: bool
+    score: float
+    share: Share = None
+    votes: Count | None = None
+
+
+class PictureMethod(Result, kw_only=True, frozen=True):
+    """The labels of a picture by one method.
+
+    Attributes
+    ----------
+    method : str
+    n_labels : int
+        Number of candidates, of which `labels` are the nearest.
+    n_itself : int
+        Number of works with the bytes of the picture, which are left out; 0 by name.
+    tied : bool
+        Whether several labels are equally near, and nearer than all others.
+    labels : tuple of LabelScore
+        Nearest first.
+    """
+
+    method: str
+    n_labels: Count
+    n_itself: Count
+    tied: bool
+    labels: tuple[LabelScore, ...]
+
+
+class ClassifiedPicture(Result, kw_only=True, frozen=True):
+    """A picture and its labels.
+
+    Attributes
+    ----------
+    query : str
+        The name of the picture.
+    methods : tuple of PictureMethod
+        By name, by prototype and by vote, as far as they apply.
+    """
+
+    query: str
+    methods: tuple[PictureMethod, ...]
+
+
+class PictureClassification(Result, kw_only=True, frozen=True):
+    """Result of `classify_pictures`: which artist pictures that need not be in the index look like.
+
+    Attributes
+    ----------
+    index : str, or tuple of str
+        The index file; the files, if several are read as one.
+    root_digest : str
+        Root digest of the index.
+    encoder : str
+        Model, weights and precision of the index.
+    templates : tuple of str
+        Prompt templates whose text embeddings are averaged; empty without a method by name.
+    generic_labels : tuple of str
+    artists : int
+        Number of artists who are candidates.
+    demonstration : bool
+        Whether the encoder is the demonstration encoder of imindex, which is not for evidence.
+    pictures : tuple of ClassifiedPicture
+    rejects : dict of str to str
+        Pictures that could not be read, with the reason.
+    cut_texts : CutTexts or None
+        Texts of which the encoder does not read the end; None if there are none, or the encoder does not tell.
+    """
+
+    index: str | tuple[str, ...]
+    root_digest: str = field(name="root-digest")
+    encoder: str
+    templates: tuple[str, ...]
+    generic_labels: tuple[str, ...]
+    artists: Count
+    demonstration: bool
+    pictures: tuple[ClassifiedPicture, ...]
+    rejects: Mapping[str, str]
+    cut_texts: CutTexts | None = None
+
+    def records(self) -> list[Row]:
+        """Return one row per picture, method and label."""
+        return [
+            {"query": picture.query, "method": method.method, **to_dict(label)}
+            for picture in self.pictures
+            for method in picture.methods
+            for label in method.labels
+        ]

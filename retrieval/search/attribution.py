@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.cpu import in_background, products_alone
 from imindex.retrieval.results import AttributedArtist, Attribution
+from imindex.retrieval.search.digests import Digests
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64, blocks
 from imindex.retrieval.vectors.checks import check_vectors
 from imindex.retrieval.vectors.near_duplicates import linked, near_duplicate_threshold, rows_by_artist
@@ -58,8 +58,8 @@ def attribute(
         `set` contains the artists with p above 1 - level, best fit first. Copies of a picture under one artist count
         as one work.
     """
-    columns = {name: index.column(name) for name in ("artist", "sha256")}
-    return Attributions(index, works, columns).attribute(vector, digest, confidence_level)
+    known = Attributions(index, works, index.column("artist"), Digests(index.column("sha256")))
+    return known.attribute(vector, digest, confidence_level)
 
 
 class Attributions:
@@ -73,15 +73,23 @@ class Attributions:
         The vectors and artists are kept, and need not stay open.
     works : ndarray, shape (n,), bool
         Rows that count as works.
-    columns : mapping of str to ndarray
-        The columns artist and sha256 of the index.
+    artist : ndarray, shape (n,), integers
+        The column artist of the index.
+    digests : Digests
+        Those of the files.
     """
 
-    def __init__(self, index: Index, works: npt.NDArray[np.bool_], columns: Mapping[str, npt.NDArray[Any]]):
+    def __init__(
+        self,
+        index: Index,
+        works: npt.NDArray[np.bool_],
+        artist: npt.NDArray[np.integer[Any]],
+        digests: Digests,
+    ):
         self._vectors, self._names = index.vectors, index.artists
-        self._works, self._sha256 = works, columns["sha256"]
-        self._rows = np.flatnonzero(works & (columns["artist"] >= 0))
-        self._artist = columns["artist"][self._rows].astype(np.int64)
+        self._works, self._digests = works, digests
+        self._rows = np.flatnonzero(works & (artist >= 0))
+        self._artist = artist[self._rows].astype(np.int64)
         self._lock, self._starting = threading.Lock(), threading.Lock()
         self._thread: threading.Thread | None = None
         self._compared: _Compared | None = None
@@ -125,7 +133,7 @@ class Attributions:
             If a vector is not a finite unit vector.
         """
         check_vectors(vector[None], "queries")
-        itself = self._rows_with(digest)
+        itself = self._digests.rows(digest)
         found: list[tuple[int, _Fit]] = []
         if len(self._rows):
             among = self._among()
@@ -169,19 +177,6 @@ class Attributions:
             set=tuple(a.artist for a in attributed if a.in_set),
             artists=tuple(attributed),
         )
-
-    @cached_property
-    def _beginnings(self) -> npt.NDArray[np.uint64]:
-        """The first eight bytes of each digest."""
-        return np.ascontiguousarray(self._sha256[:, :8]).view(np.uint64).ravel()
-
-    def _rows_with(self, digest: bytes) -> Int64:
-        """Return the rows with these bytes."""
-        if not digest:
-            return np.zeros(0, np.int64)
-        rows = np.flatnonzero(self._beginnings == np.frombuffer(digest[:8], np.uint64)[0])
-        is_same = (self._sha256[rows] == np.frombuffer(digest, np.uint8)).all(axis=1)
-        return np.asarray(rows[is_same])
 
     def _among(self) -> _Compared:
         with self._lock:

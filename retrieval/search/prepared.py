@@ -30,6 +30,7 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.search.adjusted import nearest_adjusted
 from imindex.retrieval.search.attribution import Attributions
+from imindex.retrieval.search.digests import Digests
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
 from imindex.retrieval.search.queries import Queries
 from imindex.retrieval.search.selection import Selection, select
@@ -78,13 +79,23 @@ class Prepared:
         other = Prepared(index, device)
         other._texts = self._texts
         other._selections.update(self._selections)
-        other.__dict__["_columns"] = self._columns
+        other.__dict__["columns"] = self.columns
         return other
 
     @property
     def index(self) -> Index:
         """The index."""
         return self._index
+
+    @cached_property
+    def columns(self) -> Mapping[str, npt.NDArray[Any]]:
+        """The columns artist, collection and sha256."""
+        return {name: self._index.column(name) for name in ("artist", "collection", "sha256")}
+
+    @cached_property
+    def digests(self) -> Digests:
+        """The rows by the digests of their pictures."""
+        return Digests(self.columns["sha256"])
 
     def warm(self) -> None:
         """Read what every query needs, so that the first one does not wait for it.
@@ -97,6 +108,7 @@ class Prepared:
         if "works" in selection.masks:
             self._attributions(selection).start()
         with self._lock:
+            _ = self.digests
             _ = self._exact
             _ = self._stored
 
@@ -112,7 +124,7 @@ class Prepared:
         with self._lock:
             chosen = self._selections.get(key)
             if chosen is None:
-                chosen = select(self._index, self._columns, *key)
+                chosen = select(self._index, self.columns, *key)
                 self._selections[key] = chosen
             self._selections.move_to_end(key)
             while len(self._selections) > _SELECTIONS:
@@ -136,7 +148,7 @@ class Prepared:
             )
         numbers = np.asarray(rows, np.int64)
         with self._lock:
-            digests = self._columns["sha256"][numbers]
+            digests = self.columns["sha256"][numbers]
         paths = self._texts.at(numbers)["path"]
         return Queries(
             names=tuple(paths),
@@ -261,7 +273,7 @@ class Prepared:
         NEIGHBOURS.check(k, "k")
         SHARE.check(confidence_level, "confidence_level")
         one_of(attribution, ("wait", "ready", "none"), "attribution")
-        index, columns = self._index, self._columns
+        index, columns = self._index, self.columns
         if queries.vectors.shape[1] != index.encoder.dim:
             raise ValueError(
                 f"queries: the vectors have {queries.vectors.shape[1]} dimensions, and those of {index.path} have "
@@ -354,13 +366,9 @@ class Prepared:
         with self._lock:
             if selection not in self._attributed:
                 self._attributed[selection] = Attributions(
-                    self._index, selection.masks["works"], self._columns
+                    self._index, selection.masks["works"], self.columns["artist"], self.digests
                 )
             return self._attributed[selection]
-
-    @cached_property
-    def _columns(self) -> Mapping[str, npt.NDArray[Any]]:
-        return {name: self._index.column(name) for name in ("artist", "collection", "sha256")}
 
     @cached_property
     def _exact(self) -> Searcher:

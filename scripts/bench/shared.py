@@ -65,8 +65,11 @@ def clustered(n: int, dim: int, seed: int = 0, centres: int = 2_000) -> Iterator
         yield block[: n - start].astype(np.float16)
 
 
-def write_index(path: Path, n: int, dim: int) -> float:
-    """Write an index of a hundred artists, two thirds works and one third imitations; return the seconds."""
+def write_index(path: Path, n: int, dim: int, *, works: bool = True, encoder: Any = None) -> float:
+    """Write an index of a hundred artists, two thirds works and one third imitations; return the seconds.
+
+    Without `works`, all are imitations. `encoder` is the `EncoderInfo` of an encoder that can be loaded.
+    """
     from imindex.indexer.ann import exact as ann
     from imindex.indexer.core.provenance import now, program
     from imindex.indexer.core.schema import REJECT_DTYPES, Collection, Contents, EncoderInfo, columns
@@ -76,7 +79,7 @@ def write_index(path: Path, n: int, dim: int) -> float:
     text = np.array(["Artwork from somebody"], dtype=object)
     items = {
         "artist": (rows % ARTISTS).astype(np.int32),
-        "collection": (rows % 3 == 2).astype(np.int32),
+        "collection": (rows % 3 == 2).astype(np.int32) if works else np.ones(n, np.int32),
         "sha256": np.random.default_rng(3).integers(0, 256, (n, 32), dtype=np.uint8),
         "path": np.array([f"works/{row % ARTISTS:03d}/{row:08d}.jpg" for row in range(n)], dtype=object),
         "width": np.full(n, 512, np.int32),
@@ -85,7 +88,7 @@ def write_index(path: Path, n: int, dim: int) -> float:
         "seed": rows.astype(np.int64),
         "caption": np.array([""], dtype=object).repeat(n),
     }
-    encoder = EncoderInfo("synthetic", "", "0" * 64, {}, {}, dim, "fp32")
+    encoder = encoder or EncoderInfo("synthetic", "", "0" * 64, {}, {}, dim, "fp32")
     contents = Contents(
         encoder=encoder,
         artists=[f"artist {number:03d}" for number in range(ARTISTS)],

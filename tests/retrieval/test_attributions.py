@@ -12,6 +12,7 @@ from imindex.indexer.store.index import Index
 from imindex.retrieval.results import AttributedArtist, Attribution
 from imindex.retrieval.search import attribution
 from imindex.retrieval.search.attribution import Attributions, attribute
+from imindex.retrieval.search.digests import Digests
 from imindex.retrieval.search.prepared import Prepared
 from imindex.retrieval.vectors import rough
 from imindex.retrieval.vectors.near_duplicates import near_duplicates
@@ -95,7 +96,7 @@ def world(seed: int, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_every_figure_is_that_of_comparing_all_works_for_each_picture(seed: int, kind: str) -> None:
     vectors, artist, digests = world(seed, kind)
     index, everything = Invented(vectors, artist.max() + 1), np.ones(len(vectors), bool)
-    table = Attributions(index, everything, {"artist": artist.astype(np.int32), "sha256": digests})
+    table = Attributions(index, everything, artist.astype(np.int32), Digests(digests))
     random = np.random.default_rng(seed + 100)
     new = few(random, 20) if kind == "ties" else unit(vectors[:20] + 0.3 * random.standard_normal((20, 24)))
     asked = [(vectors[row], digests[row].tobytes()) for row in range(len(vectors))]
@@ -111,12 +112,12 @@ def test_every_figure_is_that_of_comparing_all_works_for_each_picture(seed: int,
 def test_few_dimensions_of_rough_cosines_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A PyTorch that rounds more than expected is noticed, and exact cosines take over."""
     vectors, artist, digests = world(1, "near")
-    columns = {"artist": artist.astype(np.int32), "sha256": digests}
+    columns = (artist.astype(np.int32), Digests(digests))
     index, everything = Invented(vectors, artist.max() + 1), np.ones(len(vectors), bool)
-    expected = [Attributions(index, everything, columns).attribute(vector, b"") for vector in vectors[:20]]
+    expected = [Attributions(index, everything, *columns).attribute(vector, b"") for vector in vectors[:20]]
     right = RoughTable.rough
     monkeypatch.setattr(RoughTable, "rough", lambda table, vector: right(table, vector) * np.float32(0.9))
-    table = Attributions(index, everything, columns)
+    table = Attributions(index, everything, *columns)
     assert [table.attribute(vector, b"") for vector in vectors[:20]] == expected
 
 
@@ -161,8 +162,8 @@ def test_works_that_many_wait_for_are_compared_in_the_background(
 
 def test_a_work_without_artist_or_of_no_artist_is_no_work() -> None:
     vectors = unit(np.random.default_rng(0).standard_normal((3, 8)))
-    columns = {"artist": np.full(3, -1, np.int32), "sha256": np.zeros((3, 32), np.uint8)}
-    found = Attributions(Invented(vectors, 1), np.ones(3, bool), columns).attribute(vectors[0], b"\0" * 32)
+    columns = (np.full(3, -1, np.int32), Digests(np.zeros((3, 32), np.uint8)))
+    found = Attributions(Invented(vectors, 1), np.ones(3, bool), *columns).attribute(vectors[0], b"\0" * 32)
     assert found == Attribution(confidence_level=0.95, n_itself=3, set=(), artists=())
 
 

@@ -352,6 +352,7 @@ def search(
         artists=options.artists,
         confidence_level=options.confidence_level,
         exact=options.exact,
+        attribution="ready",  # comparing many works with each other takes minutes
     )
     result = msgspec.structs.replace(result, index=served.name)  # no folder of this machine
     here.metrics.searching.observe(time.perf_counter() - begun)
