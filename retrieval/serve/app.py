@@ -29,6 +29,7 @@ _TAGS = [
     {"name": "query", "description": "Nearest works and imitations, and artists."},
     {"name": "indexes", "description": "What an index holds: artists, rows and pictures."},
     {"name": "audits", "description": "Findings, reports, candidates for copies, comparisons."},
+    {"name": "map", "description": "An index in two dimensions, to look at."},
     {"name": "health", "description": "Is the service up, and its figures."},
 ]
 

@@ -28,6 +28,12 @@ _EVERYWHERE = (401, 403, 413, 421, 422, 503)
 _types: dict[str, type[Result]] = {"ProblemBody": ProblemBody}
 
 
+def document_also(type: type[Result]) -> type[Result]:
+    """Put a result type that no route names as its answer into the document."""
+    _types[type.__name__] = type
+    return type
+
+
 def answers(type: type[Result], *errors: int) -> Responses:
     """Return the `responses` of a route that answers with a result type, or fails with some statuses."""
     _types[type.__name__] = type
