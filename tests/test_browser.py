@@ -180,7 +180,7 @@ def test_networks_are_slow_or_absent(browser: Browser, url: str) -> None:
 
 
 def test_a_service_starts_is_lost_and_starts_again(built: Path) -> None:
-    with serving("-i", built) as served:
+    with serving("-i", built, "--trust-encoder", "--device", "cpu") as served:
         assert served.get("/healthz")[0] == 200
         served.kill()
         with pytest.raises(OSError):

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import configparser
+import io
 import os
 import re
+import runpy
+import secrets
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from imindex import __version__
 from tests.support.browser import serving
+from tests.support.commands import check_line
 from tests.support.installs import build, copy_checkout, tracked, unpack
 from tests.support.places import ROOT
 
@@ -123,6 +129,45 @@ def test_scripts_are_correct_bash_and_executable() -> None:
     assert found >= 6
 
 
+# ------------------------------------------------------------ screenshots
+
+
+@pytest.fixture(scope="module")
+def screenshots() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "scripts/screenshots"))
+
+
+def test_screenshots_in_the_repository_are_small_and_made_by_the_script(screenshots: dict[str, Any]) -> None:
+    made = {
+        f"images/{page.name}-{scheme}.png" for page in screenshots["PAGES"] for scheme in page.schemes
+    } | {"report.png"}
+    for path in [ROOT / "docs/report.png", *(ROOT / "docs/images").glob("*")]:
+        assert path.relative_to(ROOT / "docs").as_posix() in made, (
+            f"{path.name} is not in PAGES of scripts/screenshots"
+        )
+        with Image.open(path) as image:
+            assert image.format == "PNG" and image.mode == "P" and image.size[0] == 1280
+        assert path.stat().st_size <= 250_000
+
+
+def test_a_screenshot_has_the_largest_palette_that_fits(screenshots: dict[str, Any]) -> None:
+    def png(picture: Image.Image) -> bytes:
+        file = io.BytesIO()
+        picture.save(file, format="PNG")
+        return file.getvalue()
+
+    rng = np.random.default_rng(1)
+    flat = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8)[None], 64, 0))
+    with Image.open(io.BytesIO(screenshots["palette"](png(flat.convert("RGB"))))) as image:
+        assert image.mode == "P" and np.array_equal(np.asarray(image.convert("L")), np.asarray(flat))
+    noise = Image.fromarray(rng.integers(0, 256, (600, 500, 3), dtype=np.uint8))
+    data = screenshots["palette"](png(noise))
+    with Image.open(io.BytesIO(data)) as image:
+        assert 2 < len(image.getcolors() or ()) < 256 and len(data) <= 250_000
+    with pytest.raises(SystemExit, match="Make its window smaller"):
+        screenshots["palette"](png(noise.resize((2000, 2000), Image.Resampling.NEAREST).effect_spread(50)))
+
+
 # ------------------------------------------------------------ the container
 
 
@@ -140,6 +185,21 @@ def test_the_container_is_built_from_files_and_extras_that_exist() -> None:
     assert (ROOT / f"scripts/lock/linux-x86_64-py{python.replace('.', '')}.txt").is_file()
     stages = text.split("\nFROM ")
     assert re.search(r"^USER [1-9]\d*$", stages[-1], re.MULTILINE) and "\nHEALTHCHECK " in stages[-1]
+
+
+def test_commands_of_the_page_on_installation_are_accepted() -> None:
+    text = (ROOT / "docs/install.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line.split("#")[0] for block in blocks for line in block.splitlines()]
+    found = [line for line in lines if line.startswith("imindex ")]
+    found += [
+        re.sub(r"^docker run .*? imindex:\w+", "imindex", line)
+        for line in lines
+        if line.startswith("docker run ")
+    ]
+    assert len(found) >= 8
+    for line in found:
+        check_line(line.split(">")[0])
 
 
 def test_the_context_of_the_container_builds_the_same_wheel(tmp_path: Path) -> None:
@@ -172,7 +232,10 @@ def test_the_health_check_answers_for_a_service_that_runs_and_one_that_is_lost(
         words = [sys.executable, ROOT / "scripts/container/healthcheck.py", url, command_line]
         return subprocess.run(words, check=False, capture_output=True).returncode
 
-    with serving("-i", built) as served:
+    with serving(
+        "-i", built, "--trust-encoder", "--device", "cpu", IMINDEX_TOKEN=secrets.token_hex(16)
+    ) as served:
+        assert served.get("/api/v1/indexes")[0] == 401  # it needs the token, and the health check does not
         assert check(served.url, serve) == 0
         served.kill()
         assert check(served.url, serve) == 1 and check(served.url, other) == 0

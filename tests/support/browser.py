@@ -551,18 +551,20 @@ def _start(
             env=child_environment(**variables),
         )  # fmt: skip
     service = Served("", process, log, words, headers, cwd, variables)
+    waits_for = b""
     try:
         while True:
             with contextlib.suppress(ValueError, KeyError, OSError):
                 service.url = service.url or json.loads(out.read_bytes())["url"].rstrip("/")
-                if service.get("/readyz", 5)[0] == 200:
+                status, waits_for = service.get("/readyz", 5)
+                if status == 200:
                     service.seconds = time.monotonic() - begun
                     return service
-            assert process.poll() is None, (
-                f"imindex serve ended with {process.returncode}:\n{log.read_text()}"
+            said = f"{waits_for.decode()}\n{log.read_text()}"
+            assert process.poll() is None, f"imindex serve ended with {process.returncode}: {said}"
+            assert time.monotonic() - begun < timeout, (
+                f"imindex serve was not ready within {timeout} s: {said}"
             )
-            waited = time.monotonic() - begun
-            assert waited < timeout, f"imindex serve was not ready within {timeout} s:\n{log.read_text()}"
             time.sleep(0.02)
     except BaseException:
         service.kill()

@@ -11,6 +11,8 @@ from fastapi.responses import FileResponse, Response
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval import api
+from imindex.retrieval.findings import SIGNIFICANT, Finding
+from imindex.retrieval.report.text import change, meaning
 from imindex.retrieval.results import GatedComparison, RegisterEntry
 from imindex.retrieval.results.base import Result, to_json
 from imindex.retrieval.serve.audits import (
@@ -53,6 +55,42 @@ class Register(Result, kw_only=True, frozen=True):
     """The register of an audit, oldest entry first."""
 
     entries: tuple[RegisterEntry, ...]
+
+
+class FindingMeaning(Result, kw_only=True, frozen=True):
+    """What a finding says.
+
+    Attributes
+    ----------
+    finding, meaning : str
+    significant : bool
+        Whether an effect is shown.
+    """
+
+    finding: str
+    meaning: str
+    significant: bool
+
+
+class FindingList(Result, kw_only=True, frozen=True):
+    """All findings, strongest first."""
+
+    findings: tuple[FindingMeaning, ...]
+
+
+class CompareResponse(Result, kw_only=True, frozen=True):
+    """A comparison of two releases.
+
+    Attributes
+    ----------
+    sentence : str
+        What changed over all artists, as a report says it.
+    result : GatedComparison
+        As `imindex compare --json` prints it.
+    """
+
+    sentence: str
+    result: GatedComparison
 
 
 class CandidateList(Result, kw_only=True, frozen=True):
@@ -108,6 +146,21 @@ _DECISION: dict[str, Any] = {
 def list_audits(here: Here) -> Response:
     """List the audits, also unfinished ones."""
     return answer(AuditList(audits=tuple(_summary(here, audit) for audit in here.catalog.audits.values())))
+
+
+@router.get("/findings", operation_id="list_findings", response_model=None, responses=answers(FindingList))
+def list_findings(together: bool = False) -> Response:
+    """List the findings and what each says; `together` is for several encoders in one test."""
+    return answer(
+        FindingList(
+            findings=tuple(
+                FindingMeaning(
+                    finding=str(one), meaning=meaning(one, together=together), significant=one in SIGNIFICANT
+                )
+                for one in Finding
+            )
+        )
+    )
 
 
 @router.get(
@@ -185,7 +238,7 @@ async def decide(here: Here, request: Request, audit: str) -> Response:
 
 
 @router.get(
-    "/compare", operation_id="compare", response_model=None, responses=answers(GatedComparison, 404, 409, 429)
+    "/compare", operation_id="compare", response_model=None, responses=answers(CompareResponse, 404, 409, 429)
 )  # fmt: skip
 async def compare(
     here: Here,
@@ -221,7 +274,7 @@ def _compared(words: list[str], encoder: str, conditions: list[str]) -> bytes:
         result = api.compare(words[0], words[1], fail_if=conditions, encoder=encoder or None)
     except ImindexError as error:
         raise Problem(422, str(error)) from error
-    return to_json(result)
+    return to_json(CompareResponse(sentence=change(result), result=result))
 
 
 def _word(here: State, given: str) -> str:

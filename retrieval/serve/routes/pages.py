@@ -28,6 +28,36 @@ def ask(request: Request) -> HTMLResponse:
     return page(request, "ask.html")
 
 
+@router.get("/artists")
+def artists(request: Request) -> HTMLResponse:
+    """All artists of an index."""
+    return page(request, "artists.html")
+
+
+@router.get("/artist")
+def artist(request: Request) -> HTMLResponse:
+    """One artist."""
+    return page(request, "artist.html")
+
+
+@router.get("/audits")
+def audits(request: Request) -> HTMLResponse:
+    """All audits."""
+    return page(request, "audits.html")
+
+
+@router.get("/audit")
+def audit(request: Request) -> HTMLResponse:
+    """One audit."""
+    return page(request, "audit.html")
+
+
+@router.get("/compare")
+def compare(request: Request) -> HTMLResponse:
+    """Two releases side by side."""
+    return page(request, "compare.html")
+
+
 @router.get("/sign-in")
 def sign_in(request: Request, next: Annotated[str, Query(max_length=10_000)] = "/") -> HTMLResponse:
     """Ask for the token."""
