@@ -64,7 +64,10 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     >>> json_text({"auc": float("nan"), "name": "é"})
     '{"auc": null, "name": "\\\\u00e9"}'
     """
-    return json.dumps(json_ready(value), ensure_ascii=True, indent=indent, allow_nan=False)
+    try:  # most values are ready
+        return json.dumps(value, ensure_ascii=True, indent=indent, allow_nan=False)
+    except (TypeError, ValueError):
+        return json.dumps(json_ready(value), ensure_ascii=True, indent=indent, allow_nan=False)
 
 
 def split_lines(text: str) -> list[str]:

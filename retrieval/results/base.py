@@ -51,6 +51,7 @@ else:
 
 
 SEEDS = (Seed, PictureSeed)
+_ALWAYS_PLAIN = frozenset({str, int, bool, type(None)})
 UNKNOWN_SEED = -1
 Level = Annotated[float, Meta(gt=0, lt=1)]
 Adjust = Literal["holm", "bh", "by"]
@@ -75,6 +76,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
+            if type(value) in _ALWAYS_PLAIN:
+                continue
             plain = _plain(value)
             if plain is not value:
                 msgspec.structs.force_setattr(self, name, plain)
@@ -228,7 +231,27 @@ def _from_text(kind: type, value: Any) -> Any:
 
 def to_json(result: Any, *, indent: int | None = None) -> bytes:
     """Return a result as JSON in ASCII."""
+    if isinstance(result, msgspec.Struct) and not _holds_seeds(type(result)):
+        return json_text(msgspec.to_builtins(result, str_keys=True), indent=indent).encode()
     return json_text(to_dict(result), indent=indent).encode()
+
+
+@functools.cache
+def _holds_seeds(kind: type[msgspec.Struct]) -> bool:
+    """Return whether a result type, or one nested in it, has fields that hold seeds."""
+    seen: set[Any] = set()
+
+    def holds(part: Any) -> bool:
+        if part in SEEDS:
+            return True
+        if part in seen:
+            return False
+        seen.add(part)
+        if isinstance(part, type) and issubclass(part, msgspec.Struct):
+            return any(holds(field.type) for field in msgspec.structs.fields(part))
+        return any(holds(inner) for inner in get_args(part))
+
+    return holds(kind)
 
 
 def from_dict(type: type[T], value: Any, name: str = "") -> T:

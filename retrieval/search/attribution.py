@@ -111,7 +111,14 @@ class Attributions:
         """Compare the works, unless that is done; wait for it if it is under way."""
         self._among()
 
-    def attribute(self, vector: Float16, digest: bytes, confidence_level: float = 0.95) -> Attribution:
+    def attribute(
+        self,
+        vector: Float16,
+        digest: bytes,
+        confidence_level: float = 0.95,
+        *,
+        rough: npt.NDArray[np.float32] | None = None,
+    ) -> Attribution:
         """Compute the set of artists among whose works a picture does not stand out, by conformal prediction.
 
         Parameters
@@ -120,6 +127,8 @@ class Attributions:
         digest : bytes
             SHA-256 of the picture. Works with these bytes are the picture itself and are excluded. Empty if unknown.
         confidence_level : float
+        rough : ndarray, shape (n,), float32, optional
+            Rough cosines of the picture to all rows (`imindex.retrieval.vectors.rough`), if they are known.
 
         Returns
         -------
@@ -137,7 +146,7 @@ class Attributions:
         found: list[tuple[int, _Fit]] = []
         if len(self._rows):
             among = self._among()
-            fits = among.fits(vector)
+            fits = among.fits(vector, rough)
             found = [
                 (
                     artist,
@@ -327,9 +336,10 @@ class _Compared:
                 lost.append(row)
         return np.array(lost, np.int64) if len(lost) <= 1 else None
 
-    def fits(self, vector: Float16) -> _Fits:
-        """Return the fit of a picture to the works of each artist."""
-        cosines: npt.NDArray[Any] = self._table.rough(vector)
+    def fits(self, vector: Float16, rough_of_all: npt.NDArray[np.float32] | None = None) -> _Fits:
+        """Return the fit of a picture to the works of each artist, optionally given its rough cosines to all rows."""
+        cosines: npt.NDArray[Any]
+        cosines = self._table.rough(vector) if rough_of_all is None else rough_of_all[self._firsts]
         places = self._highest(cosines)
         exact = self._table.exact(vector, places)
         if not np.abs(cosines[places] - exact).max() <= ERROR:  # a PyTorch that sums otherwise
@@ -365,7 +375,7 @@ class _Compared:
         if dropped is not None:
             place = int(np.searchsorted(self._firsts[places], dropped))
             kept = np.arange(len(places)) != place
-            gone = self._table.exact(self._table.vector(int(places[place])), places)[kept]
+            gone = self._table.exact(self._table.vectors(places[place : place + 1])[0], places)[kept]
             nearest, cosines = _without_one(nearest[kept], gone), cosines[kept]
         k = min(NEIGHBOURS, len(cosines))
         counted = nearest[:, _KEPT - k :]

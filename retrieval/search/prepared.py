@@ -32,11 +32,13 @@ from imindex.retrieval.search.adjusted import nearest_adjusted
 from imindex.retrieval.search.attribution import Attributions
 from imindex.retrieval.search.digests import Digests
 from imindex.retrieval.search.nearest import Neighbours, nearest, vote
+from imindex.retrieval.search.one_pass import MOST_QUERIES, nearest_of, together
 from imindex.retrieval.search.queries import Queries
 from imindex.retrieval.search.selection import Selection, select
 from imindex.retrieval.search.texts import Texts
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.hubs import hub_terms
+from imindex.retrieval.vectors.rough import RoughTable
 from imindex.retrieval.vectors.select import Pictures, distinct
 from imindex.retrieval.vectors.select import pictures as pictures_of
 from imindex.retrieval.vectors.whitened import whitened_by
@@ -286,6 +288,10 @@ class Prepared:
         is_pending = False
         is_picture = np.array([digest is not None for digest in queries.digests], np.bool_)
         if n:
+            rough = None
+            if search is None and csls_k is None:
+                attributes = attribution != "none" and bool(is_picture.any())
+                rough = self._rough(queries, selection, exact or not is_picture.any(), attributes)
             if "works" in selection.masks and attribution != "none":
                 known = self._attributions(selection)
                 is_pending = attribution == "ready" and not known.is_ready
@@ -293,7 +299,10 @@ class Prepared:
                     known.start()
                 for place in np.flatnonzero(is_picture & (not is_pending)).tolist():
                     attributions[place] = known.attribute(
-                        queries.vectors[place], queries.digests[place] or b"", confidence_level
+                        queries.vectors[place],
+                        queries.digests[place] or b"",
+                        confidence_level,
+                        rough=None if rough is None else rough[place],
                     )
             searcher: _Search | _AdjustedSearch
             if csls_k is not None or whitened_by(index):
@@ -301,7 +310,8 @@ class Prepared:
             else:
                 searcher = _Search(self, is_picture, exact, search)
             for kind, among in selection.masks.items():
-                neighbours, approximate = searcher.nearest(queries.vectors, k, among)
+                once = None if rough is None else self._nearest_of(rough, queries.vectors, k, among)
+                neighbours, approximate = once or searcher.nearest(queries.vectors, k, among)
                 texts = self._texts.at(neighbours.rows.ravel())
                 found = neighbours.rows.shape[1]
                 for place, votes in enumerate(vote(neighbours, columns["artist"])):
@@ -360,6 +370,43 @@ class Prepared:
         searcher = copy.copy(stored[0])
         searcher.approximate_queries = 0
         return searcher, stored[1]
+
+    def _rough(
+        self, queries: Queries, selection: Selection, is_exact: bool, attributes: bool
+    ) -> list[npt.NDArray[np.float32]] | None:
+        """Return the rough cosines of queries to all rows, if one pass over these is faster than several searches."""
+        n_searched = sum(int(np.count_nonzero(mask)) for mask in selection.masks.values())
+        if (
+            len(queries.names) > MOST_QUERIES
+            or self._device != "cpu"
+            or not isinstance(self._index.vectors, np.ndarray)
+            or len(selection.masks) + attributes < 2
+            or 2 * n_searched < self._index.n
+            or (not is_exact and self.approximate_searcher() is not None)
+        ):
+            return None
+        table = self._table
+        return [table.rough(vector) for vector in queries.vectors]
+
+    def _nearest_of(
+        self,
+        rough: list[npt.NDArray[np.float32]],
+        vectors: Float16,
+        k: int,
+        among: npt.NDArray[np.bool_],
+    ) -> tuple[Neighbours, None] | None:
+        """Return the neighbours of queries among some rows, if rough cosines tell them."""
+        found = []
+        for cosines, vector in zip(rough, vectors, strict=True):
+            one = nearest_of(self._table, cosines, vector, k, among)
+            if one is None:
+                return None
+            found.append(one)
+        return together(found), None
+
+    @cached_property
+    def _table(self) -> RoughTable:
+        return RoughTable(self._index.vectors, np.arange(self._index.n))
 
     def _attributions(self, selection: Selection) -> Attributions:
         """Return what attributes pictures to the works of a selection."""

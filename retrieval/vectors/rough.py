@@ -42,6 +42,8 @@ class RoughTable:
                 self._table[start : start + _STEP] = vectors[rows[start : start + _STEP]]
             self._place = np.arange(len(rows))
 
+        self._is_whole = len(self._table) == len(rows) and bool((np.diff(self._place) == 1).all())
+
     def rough(self, vector: Float16) -> Float32:
         """Return the cosines of a vector to the rows of interest, shape (rows,), within `ERROR`.
 
@@ -57,11 +59,12 @@ class RoughTable:
                 torch.from_numpy(np.array(vector)),
                 out=torch.from_numpy(out),
             )
-        return out.astype(np.float32)[self._place]
+        cosines = out.astype(np.float32)
+        return cosines if self._is_whole else cosines[self._place]
 
-    def vector(self, position: int) -> Float16:
-        """Return the vector of one of the rows of interest."""
-        return np.asarray(self._table[self._place[position]])
+    def vectors(self, positions: Int64) -> Float16:
+        """Return the vectors of some of the rows of interest, given their positions."""
+        return np.asarray(self._table[self._place[positions]])
 
     def exact(self, vector: Float16, positions: Int64 | None = None) -> Float64:
         """Return the exact cosines of a vector to some of the rows of interest, given their positions; or to all."""

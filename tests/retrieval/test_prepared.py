@@ -14,11 +14,13 @@ from PIL import Image
 import imindex
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.store.index import Index
+from imindex.retrieval.search.one_pass import nearest_of
 from imindex.retrieval.search.prepared import Prepared
 from imindex.retrieval.search.queries import Queries
 from imindex.retrieval.search.texts import Texts
+from imindex.retrieval.vectors.rough import RoughTable
 from tests.support.example_index import example, save
-from tests.support.invented_index import invented_index
+from tests.support.invented_index import invented_index, unit
 
 CHOICES = [
     {},
@@ -133,3 +135,36 @@ def test_queries_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             prepared.query_vectors(vector, ["a"], [b""], k=0)
         with pytest.raises(ImindexError, match="attribution"):
             prepared.query_vectors(vector, ["a"], [b""], attribution="later")
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_one_pass_finds_what_searches_find(
+    tmp_path: Path, ties: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that tie, copies, more neighbours than rows, and few rows of a kind."""
+    invented_index(tmp_path / "i.h5", 11, ties=ties)
+    with Index(tmp_path / "i.h5") as index:
+        passes = []
+        real = Prepared._nearest_of
+        monkeypatch.setattr(
+            Prepared, "_nearest_of", lambda *words: passes.append(real(*words) is not None) or real(*words)
+        )
+        tasks = [(rows, k) for rows in ([0], [5, 6, 7], list(range(20, 27))) for k in (1, 10, 1000)]
+        found = [Prepared(index).query_rows(rows, k=k) for rows, k in tasks]
+        assert len(passes) == 4 * len(tasks) and all(passes)  # of each kind
+        monkeypatch.setattr(Prepared, "_rough", lambda *_: None)
+        assert found == [Prepared(index).query_rows(rows, k=k) for rows, k in tasks]
+
+
+def test_vectors_that_rough_cosines_cannot_tell_are_searched_otherwise() -> None:
+    random = np.random.default_rng(0)
+    vectors = unit(random.standard_normal((3000, 64)))
+    table = RoughTable(vectors, np.arange(3000))
+    cosines, everything = table.rough(vectors[0]), np.ones(3000, bool)
+    exact = vectors.astype(np.float64) @ vectors[0].astype(np.float64)
+    found = nearest_of(table, cosines, vectors[0], 5, everything)
+    assert found is not None and found.rows[0].tolist() == np.lexsort((np.arange(3000), -exact))[:5].tolist()
+    assert nearest_of(table, cosines * np.float32(0.9), vectors[0], 5, everything) is None
+    cosines[7] = np.nan
+    assert nearest_of(table, cosines, vectors[0], 5, everything) is None
+    assert nearest_of(table, cosines, vectors[0], 5, np.arange(3000) > 10) is not None
