@@ -102,6 +102,6 @@ def _problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def standard(_: Request, error: HTTPException) -> Response:
-        made = Problem(error.status_code, f"{error.detail}.").response()
+        made = Problem(error.status_code, f"{error.detail.rstrip('.')}.").response()
         made.headers.update(error.headers or {})
         return made

@@ -48,14 +48,18 @@ def problems(*errors: int) -> Responses:
     """Return the `responses` of failures, which have one form."""
     schema = {"$ref": "#/components/schemas/ProblemBody"}
     return {
-        status: {"description": _MEANING[status], "content": {"application/json": {"schema": schema}}}
-        for status in sorted({*_EVERYWHERE, *errors})
+        400: {"description": "It is no valid HTTP, or its head is too long.", "content": {"text/plain": {}}},
+        **{
+            status: {"description": _MEANING[status], "content": {"application/json": {"schema": schema}}}
+            for status in sorted({*_EVERYWHERE, *errors})
+        },
     }
 
 
 def files(*media: str) -> Responses:
     """Return the `responses` of a route that answers with a file of one of some media types."""
-    content = {one: {"schema": {"type": "string", "format": "binary"}} for one in media}
+    binary = {"type": "string", "format": "binary"}
+    content = {one: {"schema": {} if one == "application/json" else binary} for one in media}
     return {200: {"description": "The file.", "content": content}, **problems(404, 409)}
 
 

@@ -105,8 +105,7 @@ def list_artists(  # noqa: PLR0913
         if search.casefold() in name.casefold()
     ]
     if arm:
-        wanted = {"" if one == "own" else one for one in arm}
-        listed = [one for one in listed if wanted & set(one.arms)]
+        listed = [one for one in listed if _has_arm(one, arm)]
     if finding:
         listed = [one for one in listed if {result.finding for result in one.findings} & set(finding)]
     listed.sort(key=lambda one: _order(one, sort.removeprefix("-")), reverse=sort.startswith("-"))
@@ -229,6 +228,12 @@ def _artist(counts: ArtistCounts, found: tuple[ArtistFinding, ...]) -> ArtistInf
         arms=counts.arms,
         findings=found,
     )
+
+
+def _has_arm(one: ArtistInfo, wanted: list[str]) -> bool:
+    """Return whether an artist has pictures of one of some arms. Without works and findings, no name is an artist's."""
+    own = "own" in wanted and bool({"", "own"} & set(one.arms)) and bool(one.works or one.findings)
+    return own or bool((set(wanted) - {"own", ""}) & set(one.arms))
 
 
 def _order(one: ArtistInfo, key: str) -> tuple[object, ...]:

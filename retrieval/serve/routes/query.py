@@ -15,6 +15,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from imindex.indexer.core.errors import BadPicture
@@ -176,8 +177,9 @@ async def read_form(here: State, request: Request) -> FormData:
     most = here.settings.max_pictures
     try:
         return await request.form(max_files=most + 1, max_fields=4 * most + 64, max_part_size=2**20)
-    except (MultiPartException, ValueError, KeyError) as error:
-        raise Problem(422, f"The form cannot be read: {error}") from error
+    except (HTTPException, MultiPartException, ValueError, KeyError) as error:
+        reason = error.detail if isinstance(error, HTTPException) else str(error)
+        raise Problem(422, f"The form cannot be read: {reason.rstrip('.')}.") from error
 
 
 async def _read(form: FormData) -> tuple[list[Upload], list[str], Options]:
