@@ -105,14 +105,16 @@ class Prepared:
         Threads go on to read the texts that answers show, and to compare the works with each other. Until the first is
         done, answers take longer; until the second is, ``attribution="ready"`` leaves out attributions.
         """
-        self._texts.start()
         selection = self.selection()
-        if "works" in selection.masks:
-            self._attributions(selection).start()
         with self._lock:
             _ = self.digests
             _ = self._exact
             _ = self._stored
+        if self._index.is_local:
+            self.query_rows([0], k=1, attribution="none")  # imports, and maps the vectors
+        if "works" in selection.masks:
+            self._attributions(selection).start()
+        self._texts.start()
 
     def selection(self, collections: Sequence[str] = (), artists: Sequence[str] = ()) -> Selection:
         """Return the rows of some collections and artists; by default all.
