@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 DOOR = (
     "BuildReport", "Encoder", "ImindexError", "Items", "Limits", "OpenIndex", "Place", "Prepared", "Queries", "Testing",
     "Workers", "audit", "build", "compare", "compare_encoders", "confirm_copies", "copy_candidates", "forecast", "open",
-    "read_audit",
+    "pull", "read_audit",
 )  # fmt: skip
 """Names of `imindex.retrieval.api` that are names of this package too."""
 

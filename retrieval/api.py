@@ -90,6 +90,8 @@ if TYPE_CHECKING:
     from imindex.retrieval.audit.audit import Outcome
     from imindex.retrieval.audit.decisions import Listed
     from imindex.retrieval.audit.finished import AuditOnDisk
+    from imindex.retrieval.export.targets import Exported, Target
+    from imindex.retrieval.hub.repository import Pulled, Pushed
     from imindex.retrieval.projection.stored import Projection
     from imindex.retrieval.protocol.encode import Candidate
     from imindex.retrieval.report.thumbnails import Thumbnails
@@ -114,6 +116,7 @@ __all__ = [
     "copy_candidates",
     "forecast",
     "open",
+    "pull",
     "read_audit",
 ]
 
@@ -474,6 +477,44 @@ def compare_encoders(  # noqa: PLR0913
         machine=machine_name(),
         note=note,
     )
+
+
+def pull(
+    repository: str,
+    out: str | os.PathLike[str] = DEFAULT_INDEX,
+    *,
+    revision: str = "main",
+    force: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> Pulled:
+    """Download an index from a dataset repository of a hub, and check it as a file from a stranger.
+
+    Parameters
+    ----------
+    repository : str
+        OWNER/NAME.
+    out : path-like
+        The index appears there only once it has been checked.
+    revision : str
+        Branch, tag or commit.
+    force : bool
+        Replace what is there.
+    note : callable
+        Called with what is being done.
+
+    Returns
+    -------
+    Pulled
+
+    Raises
+    ------
+    ImindexError
+        There is no such repository or index, the hub refuses, or what was downloaded is damaged or not what the card
+        states.
+    """
+    from imindex.retrieval.hub.repository import pull as download
+
+    return download(repository, Path(out), revision=revision, force=force, note=note)
 
 
 def read_audit(folder: str | os.PathLike[str]) -> AuditOnDisk:
@@ -1158,6 +1199,95 @@ class OpenIndex:
         from imindex.retrieval.projection.stored import projection
 
         return projection(self._index, method=method, seed=seed, force=force, note=note)
+
+    def export(  # noqa: PLR0913
+        self,
+        out: str | os.PathLike[str],
+        target: Target = "parquet",
+        *,
+        vectors: bool = True,
+        projection: bool = True,
+        neighbours: int = 10,
+        thumbnails: bool = True,
+        side: int = 192,
+        collections: Sequence[str] = (),
+        artists: Sequence[str] = (),
+        pictures_from: Sequence[str | os.PathLike[str]] = (),
+        force: bool = False,
+        note: Callable[[str], None] = lambda _: None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Exported:
+        """Write the index for another program.
+
+        Parameters
+        ----------
+        out : path-like
+            A file; for ``fiftyone`` and ``lance`` a folder.
+        target : {"parquet", "embedding-atlas", "fiftyone", "csv", "lance"}
+        vectors, projection, thumbnails : bool
+            What to include.
+        neighbours : int
+            Number of neighbours of each row among the exported rows; 0 for none.
+        side : int
+            Longer side of thumbnails, in pixels.
+        collections, artists : sequence of str
+            Only these.
+        pictures_from : sequence of path-like
+            Folders that pictures may be in, besides that of the index and its named roots.
+        force : bool
+            Replace what is there.
+        note, progress : callable
+            Called with what is being done, and with the number of rows written since the last call.
+
+        Returns
+        -------
+        Exported
+
+        Raises
+        ------
+        ImindexError
+            If something is there already, a package is missing, or the index is damaged.
+        """
+        from imindex.retrieval.export.table import Parts, Table
+        from imindex.retrieval.export.targets import TARGETS, Exported, write_target
+
+        one_of(target, TARGETS, "target")
+        parts = Parts(
+            vectors=vectors,
+            projection=projection,
+            thumbnails=thumbnails and target != "csv",
+            neighbours=neighbours,
+            side=side,
+            collections=several(collections, "collections"),
+            artists=several(artists, "artists"),
+        )
+        table = Table(self._index, parts, inside=[Path(one) for one in pictures_from], note=note)
+        files = write_target(table, target, Path(out), force=force, progress=progress)
+        return Exported(self._index.files, len(table), table.n_without_thumbnail, tuple(files))
+
+    def push(self, repository: str, **options: Any) -> Pushed:
+        """Upload the index to a dataset repository of a hub, with a card that is generated from it.
+
+        Parameters
+        ----------
+        repository : str
+            OWNER/NAME; created if it does not exist.
+        **options
+            `license` (required), `title`, `private`, `revision`, `table`, `thumbnails`, `pictures_from`, `message`,
+            `dry_run` and `note`, as in `imindex.retrieval.hub.repository.push`.
+
+        Returns
+        -------
+        Pushed
+
+        Raises
+        ------
+        ImindexError
+            The index is damaged or not one local file, or the hub refuses.
+        """
+        from imindex.retrieval.hub.repository import push
+
+        return push(self._index, repository, **options)
 
     def stored_projection(self) -> Projection | None:
         """Return the projection that is kept beside the index; None if it has to be computed."""

@@ -34,6 +34,8 @@ LAYERS = (
     ("retrieval/report", "results -> HTML, JSON, CSV"),
     ("retrieval/compare", "two releases -> what changed"),
     ("retrieval/evidence", "one release -> figures, tests, findings"),
+    ("retrieval/hub", "an index to and from a hub"),
+    ("retrieval/export", "an index as files of other programs"),
     ("retrieval/projection", "the index as a map"),
     ("retrieval/protocol", "encoders on works alone"),
     ("retrieval/shards", "the same by many workers"),

@@ -99,6 +99,7 @@ PROCESSES = Bounds(1, 100_000)
 GPUS = Bounds(0.0, 1024.0)
 """GPUs of one model."""
 PORTS = Bounds(0, 65_535)
+SIDES = Bounds(16, 4096)
 REQUESTS = Bounds(1, 100_000)
 MEGABYTES = Bounds(1e-3, 1e6)
 NEIGHBOURS = Bounds(1, 100_000)

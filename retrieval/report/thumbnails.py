@@ -152,6 +152,21 @@ def pixels_of(data: bytes, side: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
+def webp_of(data: bytes, side: int) -> bytes:
+    """Return a thumbnail of a picture as WebP, in the colours that a viewer shows.
+
+    Raises
+    ------
+    BadPicture
+        If it cannot be decoded.
+    """
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(pixels_of(data, side)).save(out, "WEBP", quality=QUALITY, method=2)
+    return out.getvalue()
+
+
 def _look(side: int) -> Preprocess:
     """Return how a picture is shown: in its true colours, whatever the encoder of the index is given."""
     return Preprocess(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.integrity.original import NoOriginal
+from imindex.retrieval.report.thumbnails import webp_of
 from imindex.retrieval.serve.problems import Problem
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Pictures:
                 return self._kept[key]
         data = self.original(served, generation, row)
         try:
-            made = thumbnail_of(data, side)
+            made = webp_of(data, side)
         except (BadPicture, ValueError) as error:
             raise Problem(404, f"The picture of row {row} cannot be shown: {error}.") from error
         with self._lock:
@@ -102,20 +102,3 @@ class Pictures:
                 while self._held > self._size:
                     self._held -= len(self._kept.popitem(last=False)[1])
         return made
-
-
-def thumbnail_of(data: bytes, side: int) -> bytes:
-    """Return a thumbnail of a picture as WebP, in the colours that a viewer shows.
-
-    Raises
-    ------
-    BadPicture
-        If it cannot be decoded.
-    """
-    from PIL import Image
-
-    from imindex.retrieval.report.thumbnails import QUALITY, pixels_of
-
-    out = io.BytesIO()
-    Image.fromarray(pixels_of(data, side)).save(out, "WEBP", quality=QUALITY, method=2)
-    return out.getvalue()

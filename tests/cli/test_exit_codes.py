@@ -48,6 +48,8 @@ USAGE = {
     "completion": [[], ["tcsh"]],
     "serve": [[], ["-i", "x.h5", "--port", "-1"]],
     "map": [["--method", "luck"], ["--seed", "-1"]],
+    "push": [[], ["a/b", "-i", "x.h5"]],
+    "pull": [[]],
 }
 COULD_NOT = {
     "demo": [["file/below"]],
@@ -72,6 +74,8 @@ COULD_NOT = {
     "split": [["no.h5", "--rows", "9"]],
     "serve": [["-i", "no.h5"], ["--audit", "nowhere"]],
     "map": [[]],
+    "push": [["a/b", "--license", "other"]],
+    "pull": [["no-owner"]],
 }
 """Of doctor, every finding is one of its checks; of completion, nothing can fail."""
 

@@ -25,7 +25,7 @@ from tests.support.places import ROOT
 
 BIG = 2**63 - 1
 """A seed that a double rounds to 2**63."""
-WITHOUT_JSON = {"serve", "demo", "completion"}
+WITHOUT_JSON = {"serve", "pull", "demo", "completion"}
 
 
 def strictly(text: str) -> Any:
@@ -69,6 +69,7 @@ def test_every_command_prints_json_that_strict_readers_take(built: Path, tmp_pat
         "verify": [*of_index, "--replay", "2", "--seed", seed, *on],
         "seal": of_index,
         "map": [*of_index, "--method", "pca"],
+        "push": ["a/b", *of_index, "--license", "other", "--dry-run"],
         "export": [tmp_path / "out", *of_index],
         "remove": [*of_index, "--artist", "ada", "--yes"],
         "migrate": of_index,

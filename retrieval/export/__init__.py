@@ -1,0 +1,1 @@
+"""An index as files of other programs, a file per target."""

@@ -1,0 +1,1 @@
+"""An index to and from a dataset repository of a hub."""
