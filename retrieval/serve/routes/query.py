@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import Field
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -27,6 +28,9 @@ from imindex.retrieval.serve.problems import Problem, ProblemBody, over_limit
 from imindex.retrieval.serve.state import Here, State, answer
 
 router = APIRouter(prefix="/api/v1/indexes", tags=["query"])
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+"""In a URL; a form takes longer ones."""
+Name = Annotated[str, Field(max_length=300)]
 MOST_TEXT = 10_000
 """Most characters of a text, and of each other field."""
 _MULTIPART: dict[str, Any] = {
@@ -110,9 +114,9 @@ async def query_by_upload(here: Here, request: Request, index: str) -> Response:
 async def query(  # noqa: PLR0913
     here: Here,
     index: str,
-    text: Annotated[list[str], Query(description="Texts.")] = [],  # noqa: B006 - FastAPI copies it
-    row: Annotated[list[int], Query(description="Rows of the index.")] = [],  # noqa: B006
-    vector: Annotated[str, Query(max_length=100_000, description="As in `asked` of an answer.")] = "",
+    text: Annotated[list[Text], Query(description="Texts.", max_length=64)] = [],  # noqa: B006 - FastAPI copies it
+    row: Annotated[list[int], Query(description="Rows of the index.", max_length=1000)] = [],  # noqa: B006
+    vector: Annotated[str, Query(max_length=20_000, description="As in `asked` of an answer.")] = "",
     sha256: Annotated[
         str, Query(pattern="^([0-9a-f]{64})?$", description="Of the picture of `vector`.")
     ] = "",
@@ -120,8 +124,8 @@ async def query(  # noqa: PLR0913
         str, Query(max_length=1000, description="What the answer calls the query of `vector`.")
     ] = "",
     k: Annotated[int, Query(ge=1)] = 10,
-    collection: Annotated[list[str], Query()] = [],  # noqa: B006
-    artist: Annotated[list[str], Query()] = [],  # noqa: B006
+    collection: Annotated[list[Name], Query(max_length=64)] = [],  # noqa: B006
+    artist: Annotated[list[Name], Query(max_length=64)] = [],  # noqa: B006
     confidence_level: Annotated[float, Query(gt=0, lt=1)] = 0.95,
     exact: bool = False,
 ) -> Response:
