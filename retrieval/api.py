@@ -32,7 +32,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from imindex.retrieval.audit.audit import Outcome
     from imindex.retrieval.audit.decisions import Listed
     from imindex.retrieval.audit.finished import AuditOnDisk
+    from imindex.retrieval.projection.stored import Projection
     from imindex.retrieval.protocol.encode import Candidate
     from imindex.retrieval.report.thumbnails import Thumbnails
 
@@ -1121,6 +1122,48 @@ class OpenIndex:
         from imindex.retrieval.report.index_report import write_index_report
 
         write_index_report(self._index, result, Path(file), pictures=pictures, command=command)
+
+    def projection(
+        self,
+        *,
+        method: Literal["umap", "pca"] | None = None,
+        seed: int = 0,
+        force: bool = False,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> Projection:
+        """Return the index in two dimensions, to look at; see `imindex.retrieval.projection`.
+
+        It is computed once per content of the index, and kept in a file beside it. No finding is computed from it.
+
+        Parameters
+        ----------
+        method : {"umap", "pca"}, optional
+            By default "umap" where umap-learn is installed (``pip install 'imindex[map]'``), else "pca".
+        seed : int
+        force : bool
+            Compute it even if it is kept.
+        note : callable
+            Called with what is being done.
+
+        Returns
+        -------
+        Projection
+            `xy`, a point per row, and how it was computed.
+
+        Raises
+        ------
+        ImindexError
+            If the method is not installed.
+        """
+        from imindex.retrieval.projection.stored import projection
+
+        return projection(self._index, method=method, seed=seed, force=force, note=note)
+
+    def stored_projection(self) -> Projection | None:
+        """Return the projection that is kept beside the index; None if it has to be computed."""
+        from imindex.retrieval.projection.stored import stored_projection
+
+        return stored_projection(self._index)
 
     def read_original(self, row: int, inside: Sequence[Path] = ()) -> bytes:
         """Return the bytes of the picture of a row, if they are those that were indexed.

@@ -34,6 +34,7 @@ LAYERS = (
     ("retrieval/report", "results -> HTML, JSON, CSV"),
     ("retrieval/compare", "two releases -> what changed"),
     ("retrieval/evidence", "one release -> figures, tests, findings"),
+    ("retrieval/projection", "the index as a map"),
     ("retrieval/protocol", "encoders on works alone"),
     ("retrieval/shards", "the same by many workers"),
     ("retrieval/match retrieval/classify retrieval/search", "vectors -> ranks, labels, neighbours"),

@@ -36,6 +36,7 @@ JOBS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         ),
     },
     "Look": {
+        "map": ("imindex.retrieval.cli.map", "Lay an index out in two dimensions, for imindex serve."),
         "serve": ("imindex.retrieval.cli.serve", "Serve indexes and audits as pages and an HTTP API."),
     },
     "Audit": {

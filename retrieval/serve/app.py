@@ -29,6 +29,7 @@ _TAGS = [
     {"name": "query", "description": "Nearest works and imitations, and artists."},
     {"name": "indexes", "description": "What an index holds: artists, rows and pictures."},
     {"name": "audits", "description": "Findings, reports, candidates for copies, comparisons."},
+    {"name": "map", "description": "An index in two dimensions, to look at."},
     {"name": "health", "description": "Is the service up, and its figures."},
 ]
 
@@ -101,6 +102,6 @@ def _problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def standard(_: Request, error: HTTPException) -> Response:
-        made = Problem(error.status_code, f"{error.detail}.").response()
+        made = Problem(error.status_code, f"{error.detail.rstrip('.')}.").response()
         made.headers.update(error.headers or {})
         return made

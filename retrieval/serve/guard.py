@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import sys
 import time
 from collections.abc import Mapping
@@ -38,7 +39,12 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 def is_loopback(host: str) -> bool:
     """Return whether an address is of this machine alone."""
-    return host in _LOOPBACK or host.startswith("127.")
+    if host in _LOOPBACK:
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def session_of(token: str) -> str:

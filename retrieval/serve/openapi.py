@@ -28,6 +28,12 @@ _EVERYWHERE = (401, 403, 413, 421, 422, 503)
 _types: dict[str, type[Result]] = {"ProblemBody": ProblemBody}
 
 
+def document_also(type: type[Result]) -> type[Result]:
+    """Put a result type that no route names as its answer into the document."""
+    _types[type.__name__] = type
+    return type
+
+
 def answers(type: type[Result], *errors: int) -> Responses:
     """Return the `responses` of a route that answers with a result type, or fails with some statuses."""
     _types[type.__name__] = type
@@ -42,14 +48,18 @@ def problems(*errors: int) -> Responses:
     """Return the `responses` of failures, which have one form."""
     schema = {"$ref": "#/components/schemas/ProblemBody"}
     return {
-        status: {"description": _MEANING[status], "content": {"application/json": {"schema": schema}}}
-        for status in sorted({*_EVERYWHERE, *errors})
+        400: {"description": "It is no valid HTTP, or its head is too long.", "content": {"text/plain": {}}},
+        **{
+            status: {"description": _MEANING[status], "content": {"application/json": {"schema": schema}}}
+            for status in sorted({*_EVERYWHERE, *errors})
+        },
     }
 
 
 def files(*media: str) -> Responses:
     """Return the `responses` of a route that answers with a file of one of some media types."""
-    content = {one: {"schema": {"type": "string", "format": "binary"}} for one in media}
+    binary = {"type": "string", "format": "binary"}
+    content = {one: {"schema": {} if one == "application/json" else binary} for one in media}
     return {200: {"description": "The file.", "content": content}, **problems(404, 409)}
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow
 import pyarrow.compute as pc
 
@@ -15,6 +17,7 @@ from imindex.retrieval.serve.problems import Problem
 
 RowSort = Literal["row", "artist", "collection", "path", "-row"]
 ArtistSort = Literal["artist", "-works", "-imitations"]
+_NOBODY = 65_535
 FILTERS = ("artist", "kind", "collection", "arm")
 
 
@@ -110,6 +113,27 @@ class Query:
     sort: str = "row"
 
 
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Columns of all rows as numbers, and what the numbers mean.
+
+    Attributes
+    ----------
+    artist, collection, arm : ndarray, shape (n,)
+        Numbers; 65535 stands for no artist, or one beyond the first 65535.
+    artists, collections, kinds, arms : tuple of str
+        Names by number; `kinds` are those of the collections.
+    """
+
+    artist: npt.NDArray[np.uint16]
+    collection: npt.NDArray[np.uint8]
+    arm: npt.NDArray[np.uint8]
+    artists: tuple[str, ...]
+    collections: tuple[str, ...]
+    kinds: tuple[str, ...]
+    arms: tuple[str, ...]
+
+
 class Rows:
     """The columns of an index in memory.
 
@@ -166,6 +190,28 @@ class Rows:
             raise Problem(404, f"There is no row {row}. The index has {len(self)} rows, from 0.")
         return _info(self._table.slice(row, 1).to_pylist()[0])
 
+    def codes(self) -> Codes:
+        """Return artist, collection and arm of all rows as numbers."""
+        pairs = pc.binary_join_element_wise(
+            self._table["collection"].cast(pyarrow.string()),
+            self._table["kind"].cast(pyarrow.string()),
+            "\x1f",
+        )
+        collection, names = _numbered(pairs)
+        artist, artists = _numbered(self._table["artist"].cast(pyarrow.string()))
+        arm, arms = _numbered(self._table["arm"].cast(pyarrow.string()))
+        nobody = np.array([not name for name in artists], np.bool_)
+        artist = np.where(nobody[artist] if len(artist) else False, _NOBODY, np.minimum(artist, _NOBODY))
+        return Codes(
+            artist=artist.astype(np.uint16),
+            collection=np.minimum(collection, 255).astype(np.uint8),
+            arm=np.minimum(arm, 255).astype(np.uint8),
+            artists=tuple(artists[:_NOBODY]),
+            collections=tuple(name.split("\x1f")[0] for name in names),
+            kinds=tuple(name.split("\x1f")[1] for name in names),
+            arms=tuple(arms),
+        )
+
     def with_digests(self, digests: Collection[str]) -> dict[str, int]:
         """Return the first row of each of some files, by the SHA-256 of the file."""
         column = self._table["sha256"]
@@ -206,6 +252,14 @@ class Rows:
                 mask = pc.or_kleene(mask, other)
             table = table.filter(mask)
         return table
+
+
+def _numbered(column: pyarrow.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return a column of texts as numbers, and the texts by number."""
+    encoded = pc.fill_null(column, "").combine_chunks().dictionary_encode()
+    if isinstance(encoded, pyarrow.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary.to_pylist()
 
 
 def _counts(artist: str, parts: Sequence[Mapping[str, object]]) -> ArtistCounts:

@@ -60,7 +60,7 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
             limit_concurrency=_CONNECTIONS,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=10,
-            h11_max_incomplete_event_size=64 * 1024,
+            h11_max_incomplete_event_size=512 * 1024,
         )
         _Server(config, lambda: ready(url)).run(sockets=[listener])
     finally:

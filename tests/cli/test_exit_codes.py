@@ -47,6 +47,7 @@ USAGE = {
     "split": [[], ["a.h5"], ["a.h5", "--rows", "0"]],
     "completion": [[], ["tcsh"]],
     "serve": [[], ["-i", "x.h5", "--port", "-1"]],
+    "map": [["--method", "luck"], ["--seed", "-1"]],
 }
 COULD_NOT = {
     "demo": [["file/below"]],
@@ -70,6 +71,7 @@ COULD_NOT = {
     "merge": [["no-*.h5", "-o", "all.h5"], ["file", "-o", "all.h5"]],
     "split": [["no.h5", "--rows", "9"]],
     "serve": [["-i", "no.h5"], ["--audit", "nowhere"]],
+    "map": [[]],
 }
 """Of doctor, every finding is one of its checks; of completion, nothing can fail."""
 

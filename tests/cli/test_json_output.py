@@ -68,6 +68,7 @@ def test_every_command_prints_json_that_strict_readers_take(built: Path, tmp_pat
         "info": of_index,
         "verify": [*of_index, "--replay", "2", "--seed", seed, *on],
         "seal": of_index,
+        "map": [*of_index, "--method", "pca"],
         "export": [tmp_path / "out", *of_index],
         "remove": [*of_index, "--artist", "ada", "--yes"],
         "migrate": of_index,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
+from pydantic import Field
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval import api
@@ -242,10 +243,13 @@ async def decide(here: Here, request: Request, audit: str) -> Response:
 )  # fmt: skip
 async def compare(
     here: Here,
-    base: Annotated[str, Query(description="AUDIT:RELEASE, with the audit's identifier.")],
-    new: Annotated[str, Query(description="AUDIT:RELEASE.")],
-    encoder: str = "",
-    fail_if: Annotated[list[str], Query(description="Conditions, as of `imindex compare --fail-if`.")] = [],  # noqa: B006
+    base: Annotated[str, Query(max_length=600, description="AUDIT:RELEASE, with the audit's identifier.")],
+    new: Annotated[str, Query(max_length=600, description="AUDIT:RELEASE.")],
+    encoder: Annotated[str, Query(max_length=300)] = "",
+    fail_if: Annotated[
+        list[Annotated[str, Field(max_length=300)]],
+        Query(max_length=32, description="Conditions, as of `imindex compare --fail-if`."),
+    ] = [],  # noqa: B006
 ) -> Response:
     """Compare two releases of audits, as `imindex compare` does with their reports."""
     words = [_word(here, one) for one in (base, new)]

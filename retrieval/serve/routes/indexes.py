@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import Field
 
 from imindex.retrieval.report.together import leading_results
 from imindex.retrieval.serve.answers import (
@@ -27,7 +28,7 @@ from imindex.retrieval.serve.state import Here, State, answer
 router = APIRouter(prefix="/api/v1/indexes", tags=["indexes"])
 MOST = 500
 """Most rows or artists on a page."""
-Names = Annotated[list[str], Query()]
+Names = Annotated[list[Annotated[str, Field(max_length=300)]], Query(max_length=64)]
 Offset = Annotated[int, Query(ge=0, le=2**31)]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 Search = Annotated[str, Query(max_length=1000)]
@@ -88,8 +89,11 @@ def list_artists(  # noqa: PLR0913
     arm: Annotated[
         list[str] | None, Query(description="Such as placebo or rival; `own` for the others.")
     ] = None,
-    finding: Annotated[list[str] | None, Query(description="A finding in any release.")] = None,
-    audit: str = "",
+    finding: Annotated[
+        list[Annotated[str, Field(max_length=300)]] | None,
+        Query(max_length=64, description="A finding in any release."),
+    ] = None,
+    audit: Annotated[str, Query(max_length=300)] = "",
     offset: Offset = 0,
     limit: Limit = 50,
 ) -> Response:
@@ -105,8 +109,7 @@ def list_artists(  # noqa: PLR0913
         if search.casefold() in name.casefold()
     ]
     if arm:
-        wanted = {"" if one == "own" else one for one in arm}
-        listed = [one for one in listed if wanted & set(one.arms)]
+        listed = [one for one in listed if _has_arm(one, arm)]
     if finding:
         listed = [one for one in listed if {result.finding for result in one.findings} & set(finding)]
     listed.sort(key=lambda one: _order(one, sort.removeprefix("-")), reverse=sort.startswith("-"))
@@ -229,6 +232,12 @@ def _artist(counts: ArtistCounts, found: tuple[ArtistFinding, ...]) -> ArtistInf
         arms=counts.arms,
         findings=found,
     )
+
+
+def _has_arm(one: ArtistInfo, wanted: list[str]) -> bool:
+    """Return whether an artist has pictures of one of some arms. Without works and findings, no name is an artist's."""
+    own = "own" in wanted and bool({"", "own"} & set(one.arms)) and bool(one.works or one.findings)
+    return own or bool((set(wanted) - {"own", ""}) & set(one.arms))
 
 
 def _order(one: ArtistInfo, key: str) -> tuple[object, ...]:

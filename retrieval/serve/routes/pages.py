@@ -58,6 +58,12 @@ def compare(request: Request) -> HTMLResponse:
     return page(request, "compare.html")
 
 
+@router.get("/map")
+def map(request: Request) -> HTMLResponse:
+    """The whole index in two dimensions."""
+    return page(request, "map.html")
+
+
 @router.get("/sign-in")
 def sign_in(request: Request, next: Annotated[str, Query(max_length=10_000)] = "/") -> HTMLResponse:
     """Ask for the token."""

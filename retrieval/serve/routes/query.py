@@ -14,7 +14,9 @@ import msgspec
 import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import Field
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from imindex.indexer.core.errors import BadPicture
@@ -26,6 +28,9 @@ from imindex.retrieval.serve.problems import Problem, ProblemBody, over_limit
 from imindex.retrieval.serve.state import Here, State, answer
 
 router = APIRouter(prefix="/api/v1/indexes", tags=["query"])
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+"""In a URL; a form takes longer ones."""
+Name = Annotated[str, Field(max_length=300)]
 MOST_TEXT = 10_000
 """Most characters of a text, and of each other field."""
 _MULTIPART: dict[str, Any] = {
@@ -109,9 +114,9 @@ async def query_by_upload(here: Here, request: Request, index: str) -> Response:
 async def query(  # noqa: PLR0913
     here: Here,
     index: str,
-    text: Annotated[list[str], Query(description="Texts.")] = [],  # noqa: B006 - FastAPI copies it
-    row: Annotated[list[int], Query(description="Rows of the index.")] = [],  # noqa: B006
-    vector: Annotated[str, Query(max_length=100_000, description="As in `asked` of an answer.")] = "",
+    text: Annotated[list[Text], Query(description="Texts.", max_length=64)] = [],  # noqa: B006 - FastAPI copies it
+    row: Annotated[list[int], Query(description="Rows of the index.", max_length=1000)] = [],  # noqa: B006
+    vector: Annotated[str, Query(max_length=20_000, description="As in `asked` of an answer.")] = "",
     sha256: Annotated[
         str, Query(pattern="^([0-9a-f]{64})?$", description="Of the picture of `vector`.")
     ] = "",
@@ -119,8 +124,8 @@ async def query(  # noqa: PLR0913
         str, Query(max_length=1000, description="What the answer calls the query of `vector`.")
     ] = "",
     k: Annotated[int, Query(ge=1)] = 10,
-    collection: Annotated[list[str], Query()] = [],  # noqa: B006
-    artist: Annotated[list[str], Query()] = [],  # noqa: B006
+    collection: Annotated[list[Name], Query(max_length=64)] = [],  # noqa: B006
+    artist: Annotated[list[Name], Query(max_length=64)] = [],  # noqa: B006
     confidence_level: Annotated[float, Query(gt=0, lt=1)] = 0.95,
     exact: bool = False,
 ) -> Response:
@@ -176,8 +181,9 @@ async def read_form(here: State, request: Request) -> FormData:
     most = here.settings.max_pictures
     try:
         return await request.form(max_files=most + 1, max_fields=4 * most + 64, max_part_size=2**20)
-    except (MultiPartException, ValueError, KeyError) as error:
-        raise Problem(422, f"The form cannot be read: {error}") from error
+    except (HTTPException, MultiPartException, ValueError, KeyError) as error:
+        reason = error.detail if isinstance(error, HTTPException) else str(error)
+        raise Problem(422, f"The form cannot be read: {reason.rstrip('.')}.") from error
 
 
 async def _read(form: FormData) -> tuple[list[Upload], list[str], Options]:

@@ -1,0 +1,1 @@
+"""An index in two dimensions, to look at. No finding is computed from it."""
