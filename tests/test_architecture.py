@@ -31,11 +31,11 @@ LAYERS = (
     ("retrieval/serve", "the web page"),
     ("retrieval/api", "the Python door"),
     ("retrieval/audit", "plan -> report"),
+    ("retrieval/hub", "an index to and from a hub"),
+    ("retrieval/export", "an index as files of other programs"),
     ("retrieval/report", "results -> HTML, JSON, CSV"),
     ("retrieval/compare", "two releases -> what changed"),
     ("retrieval/evidence", "one release -> figures, tests, findings"),
-    ("retrieval/hub", "an index to and from a hub"),
-    ("retrieval/export", "an index as files of other programs"),
     ("retrieval/projection", "the index as a map"),
     ("retrieval/protocol", "encoders on works alone"),
     ("retrieval/shards", "the same by many workers"),
@@ -97,6 +97,7 @@ FILE_CALLS = frozenset(
 """Calls that open, create or delete a file by its name, as a method or a function of a module."""
 NO_FILES = {
     "Image.open", "api.open", "h5a.open", "h5g.open", "h5o.open", "h5py.h5g.open", "imindex.open", "os.replace",
+    "webbrowser.open",
 }  # fmt: skip
 """Some of that name that do not, or that get bytes or an open file."""
 OPENS_FILES = {
@@ -116,6 +117,7 @@ OPENS_FILES = {
     "retrieval/audit/demo.py": {"replace"},  # a finished folder, out of its own temporary folder
     "retrieval/report/page.py": {"read_text"},  # of the package
     "retrieval/report/report.py": {"read_bytes"},  # of the package
+    "retrieval/serve/metrics.py": {"read_text"},  # /proc
     "retrieval/report/style.py": {"read_text"},  # of the package
 }
 """Files outside indexer/system that open files by themselves, and why they may."""

@@ -25,7 +25,7 @@ def wanted() -> list[Requirement]:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = dict(config["options.extras_require"])
-    for extra in ("lora", "formats", "release"):  # not in the lock
+    for extra in ("lora", "formats", "lance", "release"):  # not in the lock
         del extras[extra]
     lines = [config["options"]["install_requires"], *extras.values()]
     return [Requirement(line) for text in lines for line in text.splitlines() if line]

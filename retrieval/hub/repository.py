@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.integrity.verify import verify
 from imindex.indexer.store.index import Index
 from imindex.indexer.store.intact import require_unchanged
-from imindex.indexer.system.atomic import put_in_place, write_file
+from imindex.indexer.system.atomic import copy_file, write_file
+from imindex.indexer.system.input_files import read_input
 from imindex.retrieval.hub.card import INDEX_FILE, TABLE_FILE, card
 
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
@@ -217,18 +216,25 @@ def pull(
                 "Name another repository or --revision."
             )
         note("download")
-        common: dict[str, Any] = {"repo_type": "dataset", "revision": commit, "library_name": "imindex"}
+
+        def fetched(name: str) -> Path:
+            return Path(
+                hf_hub_download(
+                    repository, name, repo_type="dataset", revision=commit, library_name="imindex"
+                )
+            )
+
         stated = ""
         if "README.md" in names:
-            text = Path(hf_hub_download(repository, "README.md", **common))
+            text = fetched("README.md")
             if text.stat().st_size <= _MOST_CARD:
-                match = _DIGEST.search(text.read_text(encoding="utf-8", errors="replace"))
+                match = _DIGEST.search(read_input(text).decode("utf-8", "replace"))
                 stated = match[1] if match else ""
-        downloaded = Path(hf_hub_download(repository, INDEX_FILE, **common))
+        downloaded = fetched(INDEX_FILE)
     note("check")
     with tempfile.TemporaryDirectory(prefix=".imindex-pull-", dir=out.absolute().parent) as folder:
         copy = Path(folder) / out.name
-        shutil.copyfile(downloaded, copy)
+        copy_file(downloaded, copy)
         faults = verify(copy).faults
         if faults:
             raise ImindexError(
@@ -242,8 +248,7 @@ def pull(
                 f"The card of {repository} states the root digest {stated[:12]}, and the index has {root[:12]}. "
                 "Nothing was written. Ask its owner which one is right."
             )
-        with put_in_place(out) as target, copy.open("rb") as source:
-            shutil.copyfileobj(source, target)
+        copy_file(copy, out)
     return Pulled(repository, commit, out, rows, root, stated)
 
 

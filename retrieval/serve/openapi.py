@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -63,7 +63,7 @@ def files(*media: str) -> Responses:
     return {200: {"description": "The file.", "content": content}, **problems(404, 409)}
 
 
-def document(app: FastAPI) -> dict[str, Any]:
+def document(app: FastAPI) -> Mapping[str, Any]:
     """Return the OpenAPI document of the application."""
     if app.openapi_schema is None:
         made = get_openapi(
@@ -79,7 +79,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def components(types: Sequence[type[Result]]) -> dict[str, Any]:
+def components(types: Sequence[type[Result]]) -> Mapping[str, Any]:
     """Return the schemas of result types, and of all that are nested in them."""
     _, parts = msgspec.json.schema_components(
         list(types), ref_template="#/components/schemas/{name}", schema_hook=_of_seed

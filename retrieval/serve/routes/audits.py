@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -120,7 +120,7 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     note: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
 
 
-_DECISION: dict[str, Any] = {
+_DECISION: dict[str, object] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -221,7 +221,7 @@ def list_candidates(here: Here, audit: str) -> Response:
 
 
 @router.post(
-    "/audits/{audit}/decisions", operation_id="decide", response_model=None, openapi_extra=_DECISION,
+    "/audits/{audit}/decisions", operation_id="decide", response_model=None, openapi_extra=dict(_DECISION),
     responses=answers(CandidateList, 404, 409),
 )  # fmt: skip
 async def decide(here: Here, request: Request, audit: str) -> Response:

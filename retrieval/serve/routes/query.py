@@ -33,7 +33,7 @@ Text = Annotated[str, Field(min_length=1, max_length=500)]
 Name = Annotated[str, Field(max_length=300)]
 MOST_TEXT = 10_000
 """Most characters of a text, and of each other field."""
-_MULTIPART: dict[str, Any] = {
+_MULTIPART: dict[str, object] = {
     "requestBody": {
         "required": True,
         "content": {
