@@ -176,7 +176,7 @@ def test_networks_are_slow_or_absent(browser: Browser, url: str) -> None:
     assert "Failed to fetch" in browser.evaluate(read)
     browser.expect("ERR_INTERNET_DISCONNECTED")
     browser.network()
-    assert browser.evaluate(read) == SLOW
+    browser.wait(lambda: browser.evaluate(read) == SLOW, "the network to come back")  # it takes a moment
 
 
 def test_a_service_starts_is_lost_and_starts_again(built: Path) -> None:
