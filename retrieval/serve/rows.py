@@ -165,7 +165,7 @@ class Rows:
         if query.sort not in get_args(RowSort):
             raise Problem(422, f"sort: {query.sort!r} is unknown. Use one of {', '.join(get_args(RowSort))}.")
         table = self._filtered(query)
-        if query.sort == "-row":
+        if query.sort == "-row":  # the last rows first
             table = table.take(pyarrow.array(range(table.num_rows - 1, -1, -1)))
         elif query.sort != "row":
             plain = table.select([query.sort]).to_pydict()[query.sort]

@@ -13,6 +13,7 @@ const TITLES = {
 const ORDER = ["works", "imitations", "background", "control"];
 const ARTISTS = 12;
 const KEPT = 4;
+const PENDING = 2000;
 let index = null;
 let asking = null;
 
@@ -153,7 +154,7 @@ function answer(response, query, asked, show) {
   const own = show(asked) ?? (asked.sha256 && sessionStorage.getItem(`picture ${asked.sha256}`));
   const approximate = ORDER.map((kind) => query.kinds[kind]?.approximate).find(Boolean);
   const kinds = ORDER.filter((kind) => query.kinds[kind]);
-  return el("article", { class: "answer", "aria-label": `Answer for ${query.query}` },
+  const article = el("article", { class: "answer", "aria-label": `Answer for ${query.query}` },
     el("header", {},
       asked.row !== undefined ? picture(index.id, asked.row, `The query: row ${asked.row}`) : own && el("span", { class: "frame" }, el("img", { src: own, alt: `The query: ${query.query}` })),
       el("div", {},
@@ -167,7 +168,25 @@ function answer(response, query, asked, show) {
           el("button", { type: "button", onclick: () => save(`${query.query}.csv`, toCsv(query), "text/csv") }, "Save as CSV")))),
     kinds.filter((kind) => kind === "works" || kind === "imitations").map((kind) => neighbours(kind, query.kinds[kind])),
     query.attribution && attribution(query.attribution),
+    query.attribution_pending && pending(),
     kinds.filter((kind) => kind !== "works" && kind !== "imitations").map((kind) => neighbours(kind, query.kinds[kind])));
+  if (query.attribution_pending) setTimeout(() => complete(article, asked, show), PENDING);
+  return article;
+}
+
+const pending = () => el("section", { class: "artists", "aria-label": "Artists", role: "status" },
+  el("h3", {}, "Among whose works does the picture stand out?"),
+  el("p", {}, "The works of this index are being compared with each other, once after the service has started. The answer appears here by itself."));
+
+/** Ask again for an answer whose artists were not ready, until they are. */
+async function complete(article, asked, show) {
+  if (!article.isConnected) return;
+  const options = wanted();
+  const given = asked.row !== undefined ? { row: asked.row } : { vector: asked.vector, sha256: asked.sha256, name: asked.query };
+  const response = await get(path({ ...given, ...options })).catch(() => null);
+  if (!article.isConnected) return;
+  if (!response || response.result.queries[0].attribution_pending) { setTimeout(() => complete(article, asked, show), PENDING); return; }
+  article.replaceWith(answer(response, response.result.queries[0], response.asked[0], show));
 }
 
 function neighbours(kind, found) {
