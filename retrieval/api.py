@@ -1311,7 +1311,23 @@ class OpenIndex:
         """
         from imindex.indexer.integrity.original import read_original
 
-        return read_original(self._index, row, inside)
+        return read_original(self._index, row, inside, digest=bytes.fromhex(self.sha256_of(row)))
+
+    def sha256_of(self, row: int) -> str:
+        """Return the SHA-256 of the file of a row, in hexadecimal digits.
+
+        Raises
+        ------
+        ImindexError
+            If there is no such row.
+        """
+        if not 0 <= row < len(self):
+            raise ImindexError(f"There is no row {row}. The index has {len(self)} rows, from 0.")
+        return bytes(self._digests[row]).hex()
+
+    @functools.cached_property
+    def _digests(self) -> npt.NDArray[np.uint8]:
+        return self._index.column("sha256")
 
     def encoder_loader(self, encoder: Mapping[str, Any] | None = None) -> Callable[[], Encoder]:
         """Return a function that loads the encoder of the index, and needs the index no more.

@@ -19,7 +19,9 @@ class NoOriginal(ImindexError):
     """The original of a row is missing, has other bytes, or is where it may not be read."""
 
 
-def read_original(index: Index, row: int, inside: Sequence[Path] = ()) -> bytes:
+def read_original(
+    index: Index, row: int, inside: Sequence[Path] = (), *, digest: bytes | None = None
+) -> bytes:
     """Return the bytes of the picture of a row.
 
     Parameters
@@ -29,6 +31,8 @@ def read_original(index: Index, row: int, inside: Sequence[Path] = ()) -> bytes:
     inside : sequence of Path
         Folders that pictures may be in, besides the folder of the index and its named roots. Links are followed
         before the folder is compared.
+    digest : bytes, optional
+        The SHA-256 that the index records of the row, if the caller has it.
 
     Raises
     ------
@@ -39,7 +43,8 @@ def read_original(index: Index, row: int, inside: Sequence[Path] = ()) -> bytes:
     if not 0 <= row < index.n:
         raise NoOriginal(f"{index.path} has no row {row}. It has {index.n} rows, from 0.")
     where = np.array([row], np.int64)
-    stored, digest = index.text_at("path", where)[0], bytes(index.column("sha256")[row])
+    stored = index.text_at("path", where)[0]
+    digest = bytes(index.column("sha256")[row]) if digest is None else digest
     full = index.places().full(stored)
     if full is None:
         raise NoOriginal(

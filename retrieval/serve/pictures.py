@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from imindex.indexer.core.errors import BadPicture
+from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.integrity.original import NoOriginal
 from imindex.retrieval.report.thumbnails import webp_of
 from imindex.retrieval.serve.problems import Problem
@@ -41,6 +41,20 @@ def kind_of(data: bytes) -> tuple[str, str]:
     return "application/octet-stream", "bin"
 
 
+def require_row(generation: Generation, row: int) -> str:
+    """Return the SHA-256 of the file of a row.
+
+    Raises
+    ------
+    Problem
+        404 if there is no such row.
+    """
+    try:
+        return generation.index.sha256_of(row)
+    except ImindexError as error:
+        raise Problem(404, str(error)) from error
+
+
 class Pictures:
     """Thumbnails of all indexes, the latest ones in memory.
 
@@ -63,7 +77,7 @@ class Pictures:
         Problem
             404 if there is no such row, or its file is not what was indexed.
         """
-        generation.rows.one(row)
+        require_row(generation, row)
         try:
             return generation.index.read_original(row, served.inside)
         except NoOriginal as error:
@@ -85,7 +99,7 @@ class Pictures:
             404, as in `original`, or if the picture cannot be decoded.
         """
         side = next((one for one in SIDES if one >= side), SIDES[-1])
-        key = generation.rows.one(row).sha256, side
+        key = require_row(generation, row), side
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

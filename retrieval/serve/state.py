@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -9,11 +10,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
+from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.results.base import Result, to_json
 from imindex.retrieval.serve.catalog import Catalog
 from imindex.retrieval.serve.encoding import Encoders
 from imindex.retrieval.serve.metrics import Metrics
 from imindex.retrieval.serve.pictures import Pictures
+from imindex.retrieval.serve.problems import Problem
 from imindex.retrieval.serve.settings import Settings
 from imindex.retrieval.serve.work import Work
 
@@ -51,12 +54,21 @@ class State:
     def _watch(self) -> None:
         for served in self.catalog.indexes.values():
             served.current().prepared.warm()
+        threading.Thread(target=self._read_rows, name="rows", daemon=True).start()
         looks = 0
         while not self.stopped.wait(WATCH):
             looks += 1
             if looks % _LOOKS == 0:
                 self.catalog.refresh()
             self.catalog.check()
+
+    def _read_rows(self) -> None:
+        """Read the tables of rows, for the pages that list artists and rows."""
+        for served in list(self.catalog.indexes.values()):
+            if self.stopped.is_set():
+                return
+            with contextlib.suppress(Problem, ImindexError, OSError):
+                _ = served.current().rows
 
 
 def state_of(request: Request) -> State:

@@ -19,7 +19,7 @@ from imindex.retrieval.serve.answers import (
 )
 from imindex.retrieval.serve.catalog import ServedIndex
 from imindex.retrieval.serve.openapi import answers, files
-from imindex.retrieval.serve.pictures import SIDES, kind_of
+from imindex.retrieval.serve.pictures import SIDES, kind_of, require_row
 from imindex.retrieval.serve.problems import Problem
 from imindex.retrieval.serve.rows import ArtistCounts, RowInfo, RowPage
 from imindex.retrieval.serve.rows import Query as RowQuery
@@ -166,7 +166,7 @@ async def get_picture(here: Here, request: Request, index: str, row: int) -> Res
     _require_pictures(here)
     served = here.catalog.index(index)
     current = served.current()
-    tag = f'"{current.rows.one(row).sha256}"'
+    tag = f'"{require_row(current, row)}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=_cache(tag))
     async with here.work.slot():
@@ -192,7 +192,7 @@ async def get_thumbnail(
     _require_pictures(here)
     served = here.catalog.index(index)
     current = served.current()
-    tag = f'"{current.rows.one(row).sha256}-{side}"'
+    tag = f'"{require_row(current, row)}-{side}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=_cache(tag))
     async with here.work.slot():

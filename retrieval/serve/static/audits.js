@@ -15,7 +15,7 @@ const tile = (it) => el("li", { class: "tile", dataset: { audit: it.id } },
   el("p", { class: "soft" }, `${it.name}: ${STATES[it.state]}`, it.finished ? `, ${time(it.finished)}` : "", it.demonstration ? ", a demonstration, not for evidence" : ""),
   it.reason && el("p", {}, it.reason),
   it.releases.map((release) => el("div", {}, el("p", {}, el("strong", {}, release.name), el("span", { class: "soft small" }, ` ${release.encoder}`)),
-    el("p", {}, Object.entries(release.findings).map(([name, n], place) => [place ? " " : "", finding(`${name}`), ` ${count(n)}`])))),
+    el("ul", { class: "found" }, Object.entries(release.findings).map(([name, n]) => el("li", {}, finding(name), ` ${count(n)}`))))),
   it.n_candidates > 0 && el("p", {}, `${count(it.n_candidates)} candidates for copies, ${count(it.n_undecided)} undecided`),
   it.plan && el("p", { class: "soft small" }, "Plan ", el("code", { title: it.plan }, shortDigest(it.plan)), ` registered ${time(it.registered)}`));
 

@@ -2,7 +2,7 @@
 
 import { get, onBack } from "./api.js";
 import { el, fill, one } from "./dom.js";
-import { finding } from "./findings.js";
+import { CORRECTIONS, finding } from "./findings.js";
 import { counted, figure, pValue } from "./format.js";
 import { problem, table } from "./parts.js";
 import { chooser } from "./releases.js";
@@ -26,7 +26,7 @@ async function answer() {
     result.gate.length > 0 && [el("h2", {}, "Conditions"), el("ul", { class: "verdicts" }, result.gate.map((it) =>
       el("li", { class: it.outcome }, el("strong", {}, it.outcome), ` ${it.reason}`)))],
     el("h2", {}, "By artist"),
-    el("p", { class: "note" }, "A change of the AUC means that the pictures made for the artist came nearer to the artist’s works, or went farther, than those made for others. Beyond: the change less the mean change of invented names between the same releases. p tests it by the changes of invented names; ", `after ${correction} correction it is in the last column.`),
+    el("p", { class: "note" }, "A change of the AUC means that the pictures made for the artist came nearer to the artist’s works, or went farther, than those made for others. Beyond: the change less the mean change of invented names between the same releases. p tests it by the changes of invented names; ", `after ${CORRECTIONS[correction] ?? correction} correction it is in the last column.`),
     table("Changes by artist", [
       { title: "Artist", sort: "artist", cell: (it) => it.artist },
       { title: "Finding, base", cell: (it) => (it.finding_base ? finding(it.finding_base) : "–") },

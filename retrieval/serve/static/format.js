@@ -22,7 +22,7 @@ export const percent = (value, digits = 1) =>
 export function pValue(value) {
   if (value === null || value === undefined) return "–";
   if (value < 0.0001) return "< 0.0001";
-  return value < 0.1 ? Number(value.toPrecision(2)).toString() : value.toFixed(2);
+  return value < 0.1 ? value.toPrecision(2) : value.toFixed(2);
 }
 
 /** A time in UTC: "2026-11-29T04:09:50+00:00" -> "2026-11-29 04:09 UTC" */
