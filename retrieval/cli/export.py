@@ -79,7 +79,7 @@ def export(out: Path, index: IndexPlace, target: Any, force: bool, as_json: bool
     \b
     imindex export out/ -i audit.h5
     imindex export audit.parquet -i audit.h5 --to embedding-atlas
-    imindex export audit.csv -i audit.h5 --to csv --no-vectors --artist "Ada Example"
+    imindex export audit.csv -i audit.h5 --to csv --no-vectors
     """
     if target == NUMPY:
         _numpy(out, index, force, as_json, options)

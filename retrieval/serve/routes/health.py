@@ -22,10 +22,13 @@ class Health(Result, omit_defaults=True, kw_only=True, frozen=True):
         ok, ready or waiting.
     waits_for : tuple of str
         What is not ready, in sentences.
+    failed : tuple of str
+        Encoders that cannot be loaded, in sentences. Waiting does not help; everything else is answered.
     """
 
     status: str
     waits_for: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 @router.get("/healthz", operation_id="health", response_model=None, responses=answers(Health))
@@ -38,18 +41,21 @@ async def healthz() -> Response:
 def readyz(here: Here) -> Response:
     """Return "ready" when queries are answered without waiting; 503 says what is not ready."""
     missing: list[str] = []
+    failed: list[str] = []
     for hosted in here.encoders.all():
         if hosted.state == "loading":
             missing.append(f"The encoder {hosted.name} is being loaded.")
         elif hosted.state == "failed":
-            missing.append(f"The encoder {hosted.name} cannot be loaded: {hosted.reason}")
+            failed.append(f"The encoder {hosted.name} cannot be loaded: {hosted.reason}")
     for served in here.catalog.indexes.values():
         try:
             served.current()
         except Problem as problem:
             missing.append(str(problem))
     status = "waiting" if missing else "ready"
-    return answer(Health(status=status, waits_for=tuple(missing)), 503 if missing else 200)
+    return answer(
+        Health(status=status, waits_for=tuple(missing), failed=tuple(failed)), 503 if missing else 200
+    )
 
 
 @router.get(

@@ -25,6 +25,10 @@ void main() {
   shown = vec4(colour.rgb * a, a);
 }`;
 const CELLS = 256;
+const REST = 150;
+const SLOW = 26;
+const QUICK = 20;
+const LEAST = 8000;
 
 /** Points in a canvas, with a view that moves. */
 export class Scatter {
@@ -50,6 +54,32 @@ export class Scatter {
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     this.cells = cells(xy);
     this.frame = 0;
+    // A slow machine draws a random part of the points while the map moves, and all of them once it rests.
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, shuffled(this.n), gl.STATIC_DRAW);
+    this.part = this.n;
+    this.moved = 0;
+    this.before = 0;
+  }
+
+  /** Draw at the next frame of a movement. */
+  move() {
+    this.moved = performance.now();
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => { this.moved = 0; this.before = 0; this.draw(); }, REST);
+    this.draw();
+  }
+
+  /** Choose how many points the next frame of a movement draws, by how long the last one took. */
+  paced(now) {
+    if (!this.moved) return this.n;
+    const took = now - this.before;
+    if (this.before && took < 500) {
+      if (took > SLOW) this.part = Math.max(LEAST, Math.floor(this.part * 0.7));
+      else if (took < QUICK) this.part = Math.min(this.n, Math.ceil(this.part * 1.1));
+    }
+    this.before = now;
+    return Math.min(this.part, this.n);
   }
 
   /** Set the colour of each point: 4 bytes, and alpha 0 hides it. */
@@ -83,7 +113,7 @@ export class Scatter {
     gl.uniform2f(this.uniforms.centre, this.view.x, this.view.y);
     gl.uniform2f(this.uniforms.scale, scale.x, scale.y);
     gl.uniform1f(this.uniforms.size, ratio * this.size());
-    gl.drawArrays(gl.POINTS, 0, this.n);
+    gl.drawElements(gl.POINTS, this.paced(performance.now()), gl.UNSIGNED_INT, 0);
     this.ondraw?.();
   }
 
@@ -111,7 +141,7 @@ export class Scatter {
     const after = this.place(left, top);
     this.view.x += before[0] - after[0];
     this.view.y += before[1] - after[1];
-    this.draw();
+    this.move();
   }
 
   /** Move by pixels. */
@@ -119,7 +149,7 @@ export class Scatter {
     const scale = this.scale();
     this.view.x -= 2 * left / this.canvas.clientWidth / scale.x;
     this.view.y += 2 * top / this.canvas.clientHeight / scale.y;
-    this.draw();
+    this.move();
   }
 
   /** Return the visible point nearest to a pixel, or -1 if none is within the radius. */
@@ -159,6 +189,18 @@ export function contains(polygon, x, y) {
     if ((yi > y) !== (yj > y) && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) inside = !inside;
   }
   return inside;
+}
+
+/** Return the numbers below n in an order that is the same each time and looks random. */
+export function shuffled(n) {
+  const order = Uint32Array.from({ length: n }, (_, i) => i);
+  let state = 12345;
+  for (let i = n - 1; i > 0; i -= 1) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const j = Math.floor((state / 4294967296) * (i + 1));
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
 }
 
 /** Sort points into cells of a grid. */
