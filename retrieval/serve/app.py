@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
+from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -22,7 +23,7 @@ from imindex.retrieval.serve.pages import STATIC, palette_css
 from imindex.retrieval.serve.problems import Problem
 from imindex.retrieval.serve.routes import ROUTERS
 from imindex.retrieval.serve.settings import Settings
-from imindex.retrieval.serve.state import State
+from imindex.retrieval.serve.state import State, state_of
 from imindex.retrieval.serve.work import Work
 
 _TAGS = [
@@ -87,12 +88,13 @@ def _problems(app: FastAPI) -> None:
     """Answer every failure in the form of a problem."""
 
     @app.exception_handler(Problem)
-    async def problem(_: Request, error: Problem) -> Response:
-        return error.response()
+    async def problem(request: Request, error: Problem) -> Response:
+        body = replace(error.body, error=state_of(request).catalog.without_folders(error.body.error))
+        return Problem(error.status, body, retry_after=error.retry_after).response()
 
     @app.exception_handler(ImindexError)
-    async def refused(_: Request, error: ImindexError) -> Response:
-        return Problem(422, str(error)).response()
+    async def refused(request: Request, error: ImindexError) -> Response:
+        return Problem(422, state_of(request).catalog.without_folders(str(error))).response()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:

@@ -229,6 +229,16 @@ class Catalog:
         """Return the indexes of an audit."""
         return [one for one in self._indexes.values() if one.audit == audit]
 
+    def without_folders(self, text: str) -> str:
+        """Return a message without the folders of this machine that hold what is served."""
+        folders = {audit.folder.absolute() for audit in self._audits.values()}
+        folders |= {Path(shown_place(one.place)).absolute().parent for one in self._indexes.values()}
+        folders |= {folder.parent for folder in folders}
+        for folder in sorted(map(str, folders), key=len, reverse=True):
+            if len(folder) > 1:
+                text = text.replace(f"{folder}{os.sep}", "")
+        return text
+
     def close(self) -> None:
         """Close all indexes."""
         for served in self._indexes.values():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
+from msgspec.structs import replace
 from pydantic import Field
 
 from imindex.indexer.core.errors import ImindexError
@@ -263,7 +266,9 @@ async def compare(
     kept = _comparisons.get(key)
     if kept is None:
         async with here.work.slot():
-            kept = await here.work.in_time(here.work.slow(lambda: _compared(words, encoder, fail_if)))
+            kept = await here.work.in_time(
+                here.work.slow(lambda: _compared(words, encoder, fail_if, here.catalog.without_folders))
+            )
         _comparisons[key] = kept
         while len(_comparisons) > _KEPT:
             _comparisons.popitem(last=False)
@@ -273,12 +278,20 @@ async def compare(
 _comparisons: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
 
 
-def _compared(words: list[str], encoder: str, conditions: list[str]) -> bytes:
+def _compared(
+    words: list[str], encoder: str, conditions: list[str], without_folders: Callable[[str], str]
+) -> bytes:
     try:
         result = api.compare(words[0], words[1], fail_if=conditions, encoder=encoder or None)
     except ImindexError as error:
         raise Problem(422, str(error)) from error
+    base, new = (replace(side, index=_name(side.index)) for side in (result.base, result.new))
+    result = replace(result, base=base, new=new, notes=tuple(map(without_folders, result.notes)))
     return to_json(CompareResponse(sentence=change(result), result=result))
+
+
+def _name(index: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    return Path(index).name if isinstance(index, str) else tuple(Path(one).name for one in index)
 
 
 def _word(here: State, given: str) -> str:
