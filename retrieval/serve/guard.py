@@ -34,6 +34,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+_METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
@@ -92,10 +93,13 @@ class Guard:
         finally:
             route = getattr(scope.get("route"), "path", None) or "other"
             took = time.perf_counter() - begun
-            self._metrics.requests.labels(scope["method"], route, status).inc()
+            method = (
+                scope["method"] if scope["method"] in _METHODS else "other"
+            )  # a stranger invents any number
+            self._metrics.requests.labels(method, route, status).inc()
             self._metrics.seconds.labels(route).observe(took)
             if self._settings.access_log:
-                print(f"{scope['method']} {route} {status} {took:.3f}", file=sys.stderr, flush=True)
+                print(f"{method} {route} {status} {took:.3f}", file=sys.stderr, flush=True)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers, path = Headers(scope=scope), scope["path"]

@@ -242,6 +242,16 @@ def test_only_this_machine_and_only_own_pages(client: Any, drawn: Path) -> None:
         assert headers["x-content-type-options"] == "nosniff" and "access-control-allow-origin" not in headers
 
 
+def test_figures_do_not_grow_with_what_strangers_send(client: Any) -> None:
+    for number in range(30):
+        client.request(f"FOO{number}", f"/no-such-{number}")
+        client.get(f"{API}/rows/{number}", params={"x": number})
+    lines = [
+        line for line in client.get("/metrics").text.splitlines() if line.startswith("imindex_requests_total")
+    ]
+    assert not any("FOO" in line or "no-such" in line for line in lines) and len(lines) < 60
+
+
 def test_a_token_is_needed_beyond_this_machine(drawn: Path) -> None:
     failed = run("serve", "-i", drawn / "audit.h5", "--host", "0.0.0.0", code=1)
     assert "token" in failed.stderr

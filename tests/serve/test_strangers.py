@@ -39,7 +39,8 @@ def test_hostile_names_are_text_on_every_page(browser: Browser, hostile: Path) -
         pages = {
             "/": "#indexes .tile", "/ask?row=0": ".answer .card", f"/ask?text={EVIL}": ".answer .card",
             "/artists": "tbody tr", "/map?colour=release": "#main[data-ready]",
-            "/artist?name=javascript:alert(1)": "#works .card", f"/artist?name={EVIL}": ".problem", "/sign-in?next=javascript:alert(1)": "#token",
+            "/artist?name=javascript:alert(1)": "#works .card", f"/artist?name={EVIL}": ".problem",
+            "/sign-in?next=javascript:alert(1)": "#token",
         }  # fmt: skip
         for path, selector in pages.items():
             browser.expect("404")
