@@ -19,6 +19,7 @@ from imindex.indexer.core.slug import slug
 from imindex.indexer.core.url import Url
 from imindex.indexer.system.index_files import Named, index_files, shown_place
 from imindex.retrieval import api
+from imindex.retrieval.evidence.classify_pictures import PictureClassifier
 from imindex.retrieval.serve.audits import Audit
 from imindex.retrieval.serve.problems import Problem
 from imindex.retrieval.serve.rows import Rows
@@ -46,12 +47,20 @@ class Generation:
         self.index, self.signature, self.number = index, signature, number
         self.prepared = index.prepared()
         self._lock = threading.Lock()
+        self._classifier: PictureClassifier | None = None
 
     @property
     def rows(self) -> Rows:
         """The columns of the index, read once."""
         with self._lock:
             return self._rows
+
+    def classifier(self, encoder: api.Encoder) -> PictureClassifier:
+        """Return what classifies pictures by the artists of the index; it is made once."""
+        with self._lock:
+            if self._classifier is None:
+                self._classifier = self.index.classifier(encoder, prepared=self.prepared)
+            return self._classifier
 
     @cached_property
     def _rows(self) -> Rows:

@@ -165,6 +165,19 @@ def test_rows_artists_and_pictures(client: Any, drawn: Path) -> None:
     assert client.get(f"{API}/rows", params={"search": NAMES[2].upper()}).json()["total"] == 12
 
 
+def test_a_picture_is_classified_as_by_the_library(client: Any, drawn: Path) -> None:
+    picture = drawn / "imitations/final" / NAMES[1] / "90.png"
+    sent_to = client.post(f"{API}/classify", files=[("picture", ("a.png", picture.read_bytes()))]).json()
+    with imindex.open(drawn / "audit.h5") as index:
+        expected = index.classify_pictures(picture, encoder={"device": "cpu"}).to_dict()
+    assert sent_to["pictures"][0]["methods"] == expected["pictures"][0]["methods"]
+    row = client.get(f"{API}/classify", params={"row": 0}).json()
+    assert row["pictures"][0]["methods"] and row["index"] == "audit.h5"
+    assert client.get(f"{API}/classify", params={"row": 10**6}).status_code == 404
+    assert client.get(f"{API}/classify").status_code == 422
+    assert client.post(f"{API}/classify", data={"text": "a"}).status_code == 422
+
+
 # Limits
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import msgspec
 import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from msgspec.structs import replace
 from pydantic import Field
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -21,6 +21,7 @@ from starlette.formparsers import MultiPartException
 
 from imindex.indexer.core.errors import BadPicture
 from imindex.retrieval import api
+from imindex.retrieval.results import PictureClassification
 from imindex.retrieval.serve.answers import Asked, QueryResponse, from_text, to_text
 from imindex.retrieval.serve.catalog import Generation, ServedIndex
 from imindex.retrieval.serve.openapi import answers
@@ -65,6 +66,23 @@ _MULTIPART: dict[str, object] = {
         },
     }
 }  # fmt: skip
+_PICTURES: dict[str, object] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["picture"],
+                    "properties": {
+                        "picture": {"type": "array", "items": {"type": "string", "format": "binary"}}
+                    },
+                }
+            }
+        },
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -151,6 +169,85 @@ async def query(  # noqa: PLR0913
                 lambda: _by_vector(here, served, current, (numbers, sha256, name), options)
             )
         return answer(await here.work.in_time(call))
+
+
+@router.post(
+    "/{index}/classify", operation_id="classify_by_upload", response_model=None, openapi_extra=dict(_PICTURES),
+    responses=answers(PictureClassification, 404, 429),
+)  # fmt: skip
+async def classify_by_upload(here: Here, request: Request, index: str) -> Response:
+    """Return the nearest artists of uploaded pictures: by name (zero-shot), by mean work, and by vote of works.
+
+    The nearest label is not the author: a picture by somebody else has a nearest label, too.
+    """
+    served = here.catalog.index(index)
+
+    async def classified() -> Response:
+        form = await read_form(here, request)
+        try:
+            uploads, texts, _ = await _read(form)
+        finally:
+            await form.close()
+        _check(here, Options(), len(uploads))
+        if texts or not uploads:
+            raise Problem(422, "Send pictures (field `picture`) and nothing else.")
+        current = served.current()
+        queries = await _encoded(here, current, uploads, [])
+        return answer(await here.work.search(lambda: _classified(here, served, current, queries)))
+
+    async with here.work.slot():
+        return await here.work.in_time(classified())
+
+
+@router.get(
+    "/{index}/classify", operation_id="classify", response_model=None,
+    responses=answers(PictureClassification, 404, 429),
+)  # fmt: skip
+async def classify(
+    here: Here,
+    index: str,
+    row: Annotated[list[int], Query(description="Rows of the index.", max_length=1000)] = [],  # noqa: B006
+    vector: Annotated[str, Query(max_length=20_000, description="As in `asked` of an answer.")] = "",
+    sha256: Annotated[
+        str, Query(pattern="^([0-9a-f]{64})?$", description="Of the picture of `vector`.")
+    ] = "",
+    name: Annotated[str, Query(max_length=1000, description="What the answer calls it.")] = "picture",
+) -> Response:
+    """Return the nearest artists of rows of the index, or of the vector of a picture."""
+    served = here.catalog.index(index)
+    if bool(row) == bool(vector):
+        raise Problem(422, "Pass one of row and vector.")
+    _check(here, Options(), len(row))
+    current = served.current()
+    if row:
+        _require_rows(current, row)
+    else:
+        numbers = from_text(vector, current.index.encoder.dim)
+
+    def classified() -> PictureClassification:
+        if row:
+            return _classified(here, served, current, current.prepared.rows(row))
+        return _classified(
+            here, served, current, api.Queries((name,), numbers[None], (bytes.fromhex(sha256),))
+        )
+
+    async with here.work.slot():
+        return answer(await here.work.in_time(here.work.search(classified)))
+
+
+def _classified(
+    here: State, served: ServedIndex, current: Generation, queries: api.Queries
+) -> PictureClassification:
+    encoder = here.encoders.of(current.index).encoder
+    result = current.classifier(encoder).classify(queries, top=10)
+    return replace(result, index=served.name)
+
+
+def _require_rows(current: Generation, rows: Sequence[int]) -> None:
+    n = len(current.index)
+    for row in rows:  # the table of rows is not needed, and takes seconds to read when there are a million
+        if not 0 <= row < n:
+            raise Problem(404, f"There is no row {row}. The index has {n} rows, from 0.")
 
 
 async def _uploaded(here: State, request: Request, served: ServedIndex) -> Response:
@@ -260,6 +357,31 @@ async def _asked(
 ) -> Response:
     """Encode pictures and texts, and search for each by itself."""
     current = served.current()
+    queries = await _encoded(here, current, uploads, texts)
+    n = len(queries.names) - len(texts)
+    asked = tuple(
+        Asked(
+            query=name,
+            vector=to_text(queries.vectors[place]),
+            sha256=(queries.digests[place] or b"").hex(),
+            text="" if place < n else texts[place - n],
+        )
+        for place, name in enumerate(queries.names)
+    )
+    result = await here.work.search(lambda: search(here, served, current, queries, options, asked))
+    return answer(result)
+
+
+async def _encoded(
+    here: State, current: Generation, uploads: Sequence[Upload], texts: list[str]
+) -> api.Queries:
+    """Encode pictures and texts, with those of other requests.
+
+    Raises
+    ------
+    Problem
+        422 if no picture can be read and there is no text, or the encoder has no text side; 503 while it is loaded.
+    """
     hosted = here.encoders.of(current.index)
     encoder = hosted.encoder
     if texts and not encoder.has_text:
@@ -279,28 +401,15 @@ async def _asked(
         await hosted.encode("pictures", [one for _, one in good]),
         await hosted.encode("texts", texts),
     ])  # fmt: skip
-    finite = np.isfinite(vectors.astype(np.float32)).all(axis=1)
-    if not finite.all():
+    if not np.isfinite(vectors.astype(np.float32)).all():
         raise Problem(422, "The encoder has no vector for a picture: its output is not finite.")
-    digests = [hashlib.sha256(upload.data).digest() for upload, _ in good]
-    queries = api.Queries(
+    return api.Queries(
         names=(*(upload.name for upload, _ in good), *(f'"{text}"' for text in texts)),
         vectors=vectors,
-        digests=(*digests, *(None for _ in texts)),
+        digests=(*(hashlib.sha256(upload.data).digest() for upload, _ in good), *(None for _ in texts)),
         cut={len(good) + place: cut for place, cut in encoder.cut_texts(texts).items()},
         rejects=rejects,
     )
-    asked = tuple(
-        Asked(
-            query=name,
-            vector=to_text(vectors[place]),
-            sha256=digests[place].hex() if place < len(good) else "",
-            text="" if place < len(good) else texts[place - len(good)],
-        )
-        for place, name in enumerate(queries.names)
-    )
-    result = await here.work.search(lambda: search(here, served, current, queries, options, asked))
-    return answer(result)
 
 
 def _decode(here: State, encoder: api.Encoder, upload: Upload) -> Any:
@@ -314,9 +423,7 @@ def _decode(here: State, encoder: api.Encoder, upload: Upload) -> Any:
 def _by_rows(
     here: State, served: ServedIndex, current: Generation, rows: Sequence[int], options: Options
 ) -> QueryResponse:
-    for row in rows:  # the table of rows is not needed, and takes seconds to read when there are a million
-        if not 0 <= row < len(current.index):
-            raise Problem(404, f"There is no row {row}. The index has {len(current.index)} rows, from 0.")
+    _require_rows(current, rows)
     queries = current.prepared.rows(rows)
     asked = tuple(
         Asked(query=name, vector=to_text(vector), sha256=(digest or b"").hex(), row=row)
@@ -361,6 +468,6 @@ def search(
         exact=options.exact,
         attribution="ready",  # comparing many works with each other takes minutes
     )
-    result = msgspec.structs.replace(result, index=served.name)  # no folder of this machine
+    result = replace(result, index=served.name)  # no folder of this machine
     here.metrics.searching.observe(time.perf_counter() - begun)
     return QueryResponse(index=served.id, root=current.index.root_digest, asked=asked, result=result)

@@ -170,8 +170,32 @@ function answer(response, query, asked, show) {
     query.attribution && attribution(query.attribution),
     query.attribution_pending && pending(),
     kinds.filter((kind) => kind !== "works" && kind !== "imitations").map((kind) => neighbours(kind, query.kinds[kind])));
+  if (query.attribution || query.attribution_pending) classify(article, asked);
   if (query.attribution_pending) setTimeout(() => complete(article, asked, show), PENDING);
   return article;
+}
+
+const METHODS = {
+  "name": ["By name", "The cosine of the picture to the text of each name, as in zero-shot classification."],
+  "prototype": ["By mean work", "The cosine of the picture to the mean direction of each artist’s works."],
+  "vote": ["By vote", "The artists of the nearest works."],
+};
+
+/** Show which artists the picture is nearest to, by each method. */
+async function classify(article, asked) {
+  const given = asked.row !== undefined ? { row: asked.row } : { vector: asked.vector, sha256: asked.sha256, name: asked.query };
+  const found = await get(address(`/indexes/${segment(index.id)}/classify`, given)).catch(() => null);
+  if (!found || !article.isConnected) return;
+  const methods = found.pictures[0].methods;
+  const kind = (name) => Object.entries(METHODS).find(([key]) => name.includes(key))?.[1] ?? [name, ""];
+  put(article, el("section", { class: "labels", "aria-label": "Nearest names" },
+    el("h3", {}, "Which artist is it nearest to?"),
+    el("p", { class: "soft" }, `Every picture has a nearest artist among the ${count(found.artists)} of the index, also one by somebody else. Guessing right by chance: 1 in ${count(methods[0]?.n_labels ?? found.artists)}.`),
+    el("div", { class: "methods" }, methods.map((method) => el("div", {},
+      el("h4", { title: kind(method.method)[1] }, kind(method.method)[0]),
+      el("ol", {}, method.labels.slice(0, 5).map((label) => el("li", {},
+        label.is_artist ? el("a", { href: address("/artist", { index: index.id, name: label.label }) }, label.label) : label.label,
+        el("span", { class: "soft" }, ` ${cosine(label.score)}${label.votes !== undefined ? `, ${counted(label.votes, "vote")}` : ""}`)))))))));
 }
 
 const pending = () => el("section", { class: "artists", "aria-label": "Artists", role: "status" },
