@@ -1346,10 +1346,8 @@ class OpenIndex:
 
         def load() -> Encoder:
             from imindex.indexer.encoders.load import load_with
-            from imindex.indexer.encoders.weights import weights_mapped
 
-            with weights_mapped():
-                return Encoder(load_with(info, encoder or {}))
+            return Encoder(load_with(info, encoder or {}))
 
         return load
 

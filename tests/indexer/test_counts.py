@@ -26,6 +26,7 @@ from imindex.indexer.sources.find import find
 from imindex.indexer.store import index as store
 from imindex.indexer.store.index import Index
 from imindex.retrieval.search import query
+from imindex.retrieval.vectors.rough import RoughTable
 
 N_WORKS, N_IMITATIONS = 14, 9
 TREE = {"works/ada": 8, "works/bo": 6, "imitations/r1/ada": N_IMITATIONS}
@@ -194,7 +195,7 @@ def system_books() -> int:
     return int(dict(line.split(": ") for line in lines)["rchar"])
 
 
-def test_query_encodes_once_and_searches_once_per_kind(
+def test_query_encodes_once_and_passes_over_the_vectors_once(
     counts: Counts,
     encoder: LazyEncoder,
     tiny_encoder: Encoder,
@@ -204,8 +205,11 @@ def test_query_encodes_once_and_searches_once_per_kind(
     root, path = Path(counts.folder), tmp_path / "i.h5"
     build(list(find([root])), path, encoder)
     monkeypatch.setattr("imindex.indexer.encoders.load.load_as", lambda *_, **__: tiny_encoder)
+    passes, rough = [], RoughTable.rough
+    monkeypatch.setattr(RoughTable, "rough", lambda *said, **named: passes.append(1) or rough(*said, **named))
     asked = [root / "works/ada/000.png", root / "imitations/r1/ada/003.png"]
     for pictures in (asked[:1], asked):
+        passes.clear()
         counts.decoded = counts.encoded = counts.batches = 0
         counts.searches.clear()
         counts.opened.clear()
@@ -216,8 +220,8 @@ def test_query_encodes_once_and_searches_once_per_kind(
         ] * len(pictures)
         assert counts.opened == dict.fromkeys(map(str, pictures), 1)
         assert (counts.decoded, counts.encoded, counts.batches) == (len(pictures), len(pictures), 1)
-        # One call per kind for any number of queries, and a second one only for near ties.
-        assert counts.searches == [len(pictures)] * 2
+        # One pass over the vectors per query serves both kinds and the attribution.
+        assert len(passes) == len(pictures) and not counts.searches
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ def test_clusters_of_some_works_are_those_that_they_have_among_all(monkeypatch: 
     assert some.tolist() == np.where(artist == 2, whole, np.arange(60)).tolist()
     monkeypatch.setattr(duplicates, "_LINKS", 3)
     monkeypatch.setattr(
-        "imindex.retrieval.vectors.near_duplicates.blocks", lambda n, m: (slice(i, i + 1) for i in range(n))
+        "imindex.retrieval.vectors.near_duplicates.blocks", lambda n, *_: (slice(i, i + 1) for i in range(n))
     )
     assert near_duplicates(vectors, artist)[0].tolist() == whole.tolist()
 

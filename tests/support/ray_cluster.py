@@ -100,9 +100,11 @@ def processes(folder: Path, title: str) -> list[int]:
 def main(folder: str, n_nodes: int) -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    from ray._private.utils import get_ray_address_file
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(shutdown_at_exit=True)
+    Path(get_ray_address_file(None)).parent.mkdir(parents=True, exist_ok=True)  # Ray writes into it unasked
     nodes = []
 
     def add() -> None:

@@ -78,11 +78,15 @@ def two_nodes() -> Iterator[Nodes]:
 def main(folder: str) -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    from ray._private.utils import get_ray_address_file
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(shutdown_at_exit=True)
     try:
         nodes = []
+        Path(get_ray_address_file(None)).parent.mkdir(
+            parents=True, exist_ok=True
+        )  # Ray writes into it unasked
         for number in range(2):
             first: dict[str, Any] = {"temp_dir": folder, "_system_config": FAST} if not number else {}
             nodes.append(

@@ -184,8 +184,12 @@ const METHODS = {
 /** Show which artists the picture is nearest to, by each method. */
 async function classify(article, asked) {
   const given = asked.row !== undefined ? { row: asked.row } : { vector: asked.vector, sha256: asked.sha256, name: asked.query };
-  const found = await get(address(`/indexes/${segment(index.id)}/classify`, given)).catch(() => null);
-  if (!found || !article.isConnected) return;
+  const found = await get(address(`/indexes/${segment(index.id)}/classify`, given)).catch((error) => error);
+  if (!article.isConnected) return;
+  if (found instanceof Error) {
+    if (found.status === 422) put(article, el("section", { class: "labels", "aria-label": "Nearest names" }, el("h3", {}, "Which artist is it nearest to?"), el("p", {}, found.message)));
+    return;
+  }
   const methods = found.pictures[0].methods;
   const kind = (name) => Object.entries(METHODS).find(([key]) => name.includes(key))?.[1] ?? [name, ""];
   put(article, el("section", { class: "labels", "aria-label": "Nearest names" },
