@@ -166,8 +166,8 @@ def _fiftyone(table: Table, out: Path, progress: Progress) -> list[Path]:
             vectors.append(some.column("vector").flatten().to_numpy().reshape(some.num_rows, -1))
         kept.append(some.select([name for name in some.schema.names if name not in ("image", "vector")]))
         progress(batch.num_rows)
-    classes = sorted({artist for artist in labels.values() if artist})
-    write_file(out / "labels.json", json_text({"classes": classes, "labels": labels}, indent=1).encode())
+    # With a field `classes`, labels would have to be numbers of classes.
+    write_file(out / "labels.json", json_text({"labels": labels}, indent=1).encode())
     fields = pyarrow.Table.from_batches(kept)
     names = pyarrow.array([f"{row:09d}" for row in fields.column("row").to_pylist()])
     with put_in_place(out / "fields.parquet") as file:

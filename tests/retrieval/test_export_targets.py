@@ -91,13 +91,15 @@ def test_csv_is_read_by_a_spreadsheet(folder: Path) -> None:
 
 
 def test_fiftyone_has_the_form_that_its_documentation_gives(folder: Path) -> None:
-    """data/NAME.EXT and labels.json with classes and labels by NAME; FiftyOne itself needs MongoDB and is not run."""
+    """data/NAME.EXT, and labels.json with texts by NAME and no classes; FiftyOne itself needs MongoDB and is not run."""
     out = folder / "fo"
     run("export", out, "-i", folder / "i.h5", "--to", "fiftyone")
     labels = json.loads((out / "labels.json").read_text())
     names = {path.stem for path in (out / "data").iterdir()}
-    assert set(labels["labels"]) == names and set(labels) == {"classes", "labels"}
-    assert {one for one in labels["labels"].values() if one} == set(labels["classes"])
+    assert set(labels["labels"]) == names and set(labels) == {"labels"}
+    with imindex.open(folder / "i.h5") as index:
+        artists = index.items.to_arrow()["artist"].to_pylist()
+    assert {int(name): label or "" for name, label in labels["labels"].items()} == dict(enumerate(artists))
     fields = pyarrow.parquet.read_table(out / "fields.parquet")
     assert set(fields["name"].to_pylist()) == names
     assert np.load(out / "vectors.npy").shape[0] == len(names)
