@@ -91,7 +91,7 @@ def test_csv_is_read_by_a_spreadsheet(folder: Path) -> None:
 
 
 def test_fiftyone_has_the_form_that_its_documentation_gives(folder: Path) -> None:
-    """data/NAME.EXT, and labels.json with texts by NAME and no classes; FiftyOne itself needs MongoDB and is not run."""
+    """data/NAME.EXT, and labels.json with texts by NAME, no classes; FiftyOne itself is not run (MongoDB)."""
     out = folder / "fo"
     run("export", out, "-i", folder / "i.h5", "--to", "fiftyone")
     labels = json.loads((out / "labels.json").read_text())
