@@ -545,6 +545,7 @@ def confirm_copies(
     by: str,
     note: str = "",
     command: str = "",
+    seen: Mapping[str, tuple[str, str]] | None = None,
 ) -> list[RegisterEntry]:
     """Record in an audit's register which candidates are copies, and which are not.
 
@@ -558,6 +559,9 @@ def confirm_copies(
     by : str
         Name of the person.
     note, command : str
+    seen : mapping of str to tuple of str, optional
+        By RELEASE/PICTURE, the SHA-256 of the imitation and of the work that the person looked at. If the report lists
+        another pair by now, nothing is recorded.
 
     Returns
     -------
@@ -577,6 +581,13 @@ def confirm_copies(
         for words, copied in ((copies, True), (rejected, False))
         for word in words
     ]
+    for word, digests in (seen or {}).items():
+        pair = find_pair(listed, word).pair
+        if (pair.imitation_sha256, pair.work_sha256) != digests:
+            raise ImindexError(
+                f"The report lists another pair for {word} than the one that was looked at, so nothing was recorded. "
+                "Look at it again."
+            )
     return decide(Path(folder), decisions, by=by, note=note, command=command)
 
 

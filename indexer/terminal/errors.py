@@ -69,7 +69,7 @@ _KEPT = {
     f"{_SAME_AGAIN}, with --force.",
     "confirm": f"Stopped. Decisions that were answered before are in the register. {_SAME_AGAIN} to go on.",
     "match": f"Stopped. The index is unchanged, and {_WHOLE}. {_SAME_AGAIN}.",
-    "serve": "Stopped serving. Nothing was changed.",
+    "serve": "Stopped serving. Decisions that were recorded are kept.",
     "classify": f"Stopped. The index is unchanged, and {_WHOLE}. {_SAME_AGAIN}.",
     "compare": f"Stopped. The releases are unchanged, and {_WHOLE}. {_SAME_AGAIN}.",
 }

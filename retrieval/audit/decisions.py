@@ -85,6 +85,8 @@ def find_pair(listed: Sequence[Listed], word: str) -> Listed:
         None or several are named.
     """
     matches = [one for one in listed if _names(word, one)]
+    # A whole path is meant for itself, also where it is the end of another one.
+    matches = [one for one in matches if word == f"{one.release}/{one.pair.imitation}"] or matches
     if len(matches) == 1:
         return matches[0]
     if not matches:
@@ -170,10 +172,11 @@ def _with_decision(pair: CopyPair, decisions: Mapping[tuple[str, str], RegisterE
 
 
 def _names(word: str, one: Listed) -> bool:
-    release, _, picture = word.partition("/")
+    if not word.startswith(f"{one.release}/"):  # the name of a release may have slashes, too
+        return False
     whole = one.pair.imitation.removeprefix("./")
-    picture = picture.removeprefix("./")
-    return release == one.release and bool(picture) and (whole == picture or whole.endswith(f"/{picture}"))
+    picture = word.removeprefix(f"{one.release}/").removeprefix("./")
+    return bool(picture) and (whole == picture or whole.endswith(f"/{picture}"))
 
 
 def _check(places: PicturePaths, stored: str, digest: str) -> None:

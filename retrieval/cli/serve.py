@@ -12,6 +12,7 @@ import click
 
 from imindex.indexer.core.bounds import MEGABYTES, NEIGHBOURS, PORTS, PROCESSES, REQUESTS, SECONDS
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.json_text import json_text
 from imindex.indexer.system.input_files import read_text
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -26,7 +27,7 @@ from imindex.indexer.terminal.options import (
     roots_of,
     within,
 )
-from imindex.indexer.terminal.output import print_json, say
+from imindex.indexer.terminal.output import echo_text, say
 
 TOKEN = "IMINDEX_TOKEN"
 """The environment variable that may hold the token."""
@@ -136,7 +137,7 @@ def serve(  # noqa: PLR0913 - options of a command
 
     def ready(url: str) -> None:
         if as_json:
-            print_json({"url": url, "pid": os.getpid()})
+            echo_text(json_text({"url": url, "pid": os.getpid()}))  # one line, which a program waits for
         else:
             say(f"Serving on {url}. Press Ctrl-C to stop.")
         if open_page:

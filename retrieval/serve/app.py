@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from msgspec.structs import replace
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from imindex.indexer.core.errors import ImindexError
@@ -95,6 +96,14 @@ def _problems(app: FastAPI) -> None:
     @app.exception_handler(ImindexError)
     async def refused(request: Request, error: ImindexError) -> Response:
         return Problem(422, state_of(request).catalog.without_folders(str(error))).response()
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, error: ClientDisconnect) -> Response:
+        return Problem(408, "The connection ended before the request was complete.").response()
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> Response:  # its traceback is logged, and not sent
+        return Problem(500, "The service failed to answer. Its log says why.").response()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:

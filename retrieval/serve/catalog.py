@@ -124,15 +124,40 @@ class ServedIndex:
             reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             raise Problem(
                 503,
-                f"The index {self.name} cannot be read at the moment: {reason} It is served again once it can be read.",
+                f"The index {self.name} cannot be read at the moment: {reason.rstrip('.')}. It is served again once it "
+                "can be read.",
                 retry_after=_AFTER,
             ) from error
 
-    def close(self) -> None:
-        """Close the file."""
-        if self._generation is not None:
-            self._generation.index.close()
-            self._generation = None
+    def rows(self) -> Rows:
+        """Return the columns of the index as it is on the disk now.
+
+        Raises
+        ------
+        Problem
+            503 as `current`, and as `require`, since reading them takes seconds when there are a million rows.
+        """
+        generation = self.current()
+        rows = generation.rows
+        self.require(generation)
+        return rows
+
+    def require(self, generation: Generation) -> None:
+        """Check that an answer is still one of the index as it is on the disk, before it is given.
+
+        Raises
+        ------
+        Problem
+            503 if the index has been replaced since; what was computed may hold pictures that were removed.
+        """
+        if self.current() is not generation:
+            raise Problem(
+                503, f"The index {self.name} was replaced while this was computed. Ask again.", retry_after=1
+            )
+
+    def drop(self) -> None:
+        """Answer no more. The file is closed when the last request that uses it ends."""
+        self._generation = None
 
     def _open(self, signature: Signature) -> Generation:
         index = api.open(self.place, roots=self._settings.roots)
@@ -204,7 +229,7 @@ class Catalog:
 
     def refresh(self) -> None:
         """Look for audits that are new or gone, and for indexes of theirs."""
-        found = {folder.resolve(): folder for top in self._settings.audits for folder in audits_in(top)}
+        found = {folder.resolve(): folder for top in self._settings.audits for folder in _audits_now(top)}
         audits, indexes = dict(self._audits), dict(self._indexes)
         for id in [id for id, audit in audits.items() if audit.folder.resolve() not in found]:
             del audits[id]
@@ -215,7 +240,7 @@ class Catalog:
                 audits[id] = Audit(id, folder)
         self._audits = audits
         for id in [id for id, one in indexes.items() if one.audit and one.audit not in audits]:
-            indexes.pop(id).close()
+            indexes.pop(id).drop()
         self._indexes = indexes
         held = {_key(one.place) for one in indexes.values()}
         for id, audit in audits.items():
@@ -226,13 +251,15 @@ class Catalog:
                     except ImindexError:
                         continue  # unfinished or damaged; it is looked at again
 
-    def check(self) -> None:
-        """Open indexes that were replaced."""
+    def check(self) -> list[Generation]:
+        """Open indexes that were replaced, and return all that can be read."""
+        generations = []
         for served in list(self._indexes.values()):
             try:
-                served.current()
+                generations.append(served.current())
             except Problem:
                 continue
+        return generations
 
     def indexes_of(self, audit: str) -> list[ServedIndex]:
         """Return the indexes of an audit."""
@@ -242,16 +269,20 @@ class Catalog:
         """Return a message without the folders of this machine that hold what is served."""
         folders = {audit.folder.absolute() for audit in self._audits.values()}
         folders |= {Path(shown_place(one.place)).absolute().parent for one in self._indexes.values()}
-        folders |= {folder.parent for folder in folders}
+        folders |= {Path(str(place)).absolute() for place in self._settings.roots.values()}
+        folders |= {
+            Path(value).absolute().parent for value in self._settings.encoder.values() if _is_path(value)
+        }
+        folders |= {folder.parent for folder in folders} | set(self._settings.pictures_from) | {Path.home()}
         for folder in sorted(map(str, folders), key=len, reverse=True):
             if len(folder) > 1:
                 text = text.replace(f"{folder}{os.sep}", "")
         return text
 
     def close(self) -> None:
-        """Close all indexes."""
+        """Let go of all indexes."""
         for served in self._indexes.values():
-            served.close()
+            served.drop()
 
     def _add_index(self, place: Named, inside: tuple[Path, ...], audit: str) -> None:
         stem = Path(shown_place(place)).stem
@@ -287,6 +318,18 @@ def audits_in(folder: Path) -> Iterator[Path]:
         return
     for pattern in ("*/register.jsonl", "*/*/register.jsonl"):
         yield from sorted(path.parent for path in folder.glob(pattern))
+
+
+def _audits_now(folder: Path) -> list[Path]:
+    """Return the audits in a folder; none while it is away or may not be read."""
+    try:
+        return list(audits_in(folder))
+    except (ImindexError, OSError):
+        return []
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, (str, os.PathLike)) and os.sep in os.fspath(value)
 
 
 def _signature_of(path: Path | Url) -> tuple[str, int, int, int, int]:

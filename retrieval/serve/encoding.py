@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.terminal.output import say
 from imindex.retrieval import api
 from imindex.retrieval.serve.problems import Problem
 
@@ -59,6 +60,7 @@ class Hosted:
         self._encoder: api.Encoder | None = None
         self._load, self._observe = load, observe
         self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"encoder {name}", daemon=True)
         self._thread.start()
 
@@ -99,6 +101,8 @@ class Hosted:
         ndarray, shape (n, d), float16
         """
         encoder = self.encoder
+        if self._closed:
+            raise Problem(503, f"The encoder {self.name} is being replaced. Ask again.", retry_after=_AFTER)
         if not items:
             return np.empty((0, encoder.info.dim), np.float16)
         jobs = [_Job(kind, item, Future()) for item in items]
@@ -118,6 +122,7 @@ class Hosted:
 
     def close(self) -> None:
         """End the thread once it has encoded what waits."""
+        self._closed = True
         self._jobs.put(None)
 
     def _run(self) -> None:
@@ -127,8 +132,8 @@ class Hosted:
                 encoder.encode_decoded([encoder.decode(_first_picture())])  # the first query must not wait
             self._encoder = encoder
             self.state = "ready"
-        except ImindexError as error:
-            self.reason = str(error)
+        except Exception as error:  # whatever a library raises, waiting for it does not help
+            self.reason = str(error) if isinstance(error, ImindexError) else _one_line(error)
             self.state = "failed"
             return
         held: _Job | None = None
@@ -136,6 +141,7 @@ class Hosted:
             first = held or self._jobs.get()
             held = None
             if first is None:
+                self._end()
                 return
             batch, deadline = [first], time.monotonic() + WINDOW
             while len(batch) < BATCH:
@@ -161,14 +167,34 @@ class Hosted:
                 vectors = self._encoder.encode_texts(items)
             else:
                 vectors = self._encoder.encode_decoded(items)
-        except Exception as error:  # a request gets it, and the thread goes on
-            for job in batch:
-                job.done.set_exception(error)
+        except Exception as error:  # whatever a library raises, the thread goes on
+            if len(batch) > 1:  # what fails in one request does not cost the others
+                for job in batch:
+                    self._encode([job])
+                return
+            reason = f"The encoder {self.name} failed: {_one_line(error)}"
+            say(reason)
+            batch[0].done.set_exception(Problem(503, reason, retry_after=_AFTER))
             return
         if self._observe is not None:
             self._observe(batch[0].kind, len(batch), time.perf_counter() - begun)
         for job, vector in zip(batch, vectors, strict=True):
             job.done.set_result(vector)
+
+    def _end(self) -> None:
+        """Let nobody wait for what came after the end."""
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if job is not None:
+                job.done.cancel()
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())[:500]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _first_picture() -> bytes:
@@ -202,6 +228,15 @@ class Encoders:
                 load = index.encoder_loader(self._options)
                 self._hosted[identity] = Hosted(index.encoder.name(), load, self._observe)
             return self._hosted[identity]
+
+    def keep(self, indexes: Sequence[api.OpenIndex]) -> None:
+        """Load the encoders of these indexes, and let go of all others."""
+        wanted = {canonical_json(index.encoder.identity()) for index in indexes}
+        for index in indexes:
+            self.of(index)
+        with self._lock:
+            for identity in set(self._hosted) - wanted:
+                self._hosted.pop(identity).close()
 
     def all(self) -> list[Hosted]:
         """Return all encoders."""

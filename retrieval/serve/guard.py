@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -20,6 +21,8 @@ from imindex.retrieval.serve.problems import Problem, over_limit
 from imindex.retrieval.serve.settings import Settings
 
 COOKIE = "imindex-session"
+STRANGER = "imindex.stranger"
+"""Key of the scope of a request: whether it has not the token that is needed."""
 OPEN = ("/healthz", "/readyz", "/sign-in", "/static/")
 """Paths that need no token."""
 CSP = (
@@ -81,7 +84,9 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Content-Security-Policy", CSP)
-                headers.setdefault("Cache-Control", "no-store")
+                # A browser keeps files of the program, and asks each time whether they are still the same.
+                kept = scope["path"].startswith("/static/") and status in (200, 304)
+                headers.setdefault("Cache-Control", "no-cache" if kept else "no-store")
             await send(message)
 
         try:
@@ -109,11 +114,13 @@ class Guard:
                 "http://127.0.0.1, or start imindex serve with a token."
             )
             return Problem(421, error).response()
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and not self._is_own(headers):
+        if not self._is_own(headers, scope["method"]):
             return Problem(
                 403, "The request comes from another site. Send it from a page of this service."
             ).response()
-        if self._settings.token and not path.startswith(OPEN) and not self._may(headers):
+        is_stranger = bool(self._settings.token) and not self._may(headers)
+        scope[STRANGER] = is_stranger
+        if is_stranger and not path.startswith(OPEN):
             if "text/html" in headers.get("accept", "") and not path.startswith("/api/"):
                 where = quote(
                     path + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
@@ -138,27 +145,44 @@ class Guard:
             cookie.value.encode(), session_of(self._settings.token).encode()
         )
 
-    def _is_own(self, headers: Mapping[str, str]) -> bool:
-        """Return whether a request that writes comes from a page of this service, or from no page."""
+    def _is_own(self, headers: Mapping[str, str], method: str) -> bool:
+        """Return whether a request comes from a page of this service, or from no page.
+
+        A link on another site may lead here. That site's pages may embed nothing of what is here, and send nothing.
+        """
         site, origin = headers.get("sec-fetch-site", ""), headers.get("origin", "")
+        reads = method in ("GET", "HEAD", "OPTIONS")
         if site:
-            return site in ("same-origin", "none")
-        return not origin or urlsplit(origin).netloc == headers.get("host", "")
+            link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+            return site in ("same-origin", "none") or (reads and link)
+        return reads or not origin or urlsplit(origin).netloc == headers.get("host", "")
 
     def _counted(self, scope: Scope, receive: Receive) -> Receive:
-        """Count the bytes of a body while it comes in."""
-        n = 0
+        """Count the bytes and the seconds of a body while it comes in."""
+        n, more, deadline = 0, True, time.monotonic() + self._settings.timeout
 
         async def counted() -> Message:
-            nonlocal n
-            message = await receive()
+            nonlocal n, more
+            try:
+                message = await asyncio.wait_for(receive(), deadline - time.monotonic() if more else None)
+            except asyncio.TimeoutError:
+                raise self._too_slow() from None
             if message["type"] == "http.request":
-                n += len(message.get("body", b""))
+                n, more = n + len(message.get("body", b"")), message.get("more_body", False)
                 if n > self._settings.max_upload:
                     raise self._too_large()
             return message
 
         return counted
+
+    def _too_slow(self) -> Problem:
+        seconds = self._settings.timeout
+        return over_limit(
+            408,
+            f"The request was not sent completely within {seconds:g} s. Send less at a time.",
+            "timeout",
+            seconds,
+        )
 
     def _too_large(self) -> Problem:
         most = self._settings.max_upload

@@ -168,9 +168,8 @@ class Rows:
         if query.sort == "-row":  # the last rows first
             table = table.take(pyarrow.array(range(table.num_rows - 1, -1, -1)))
         elif query.sort != "row":
-            plain = table.select([query.sort]).to_pydict()[query.sort]
-            order = sorted(range(len(plain)), key=plain.__getitem__)
-            table = table.take(pyarrow.array(order, pyarrow.int64()))
+            plain = pc.fill_null(table[query.sort].cast(pyarrow.string()), "")
+            table = table.take(pc.sort_indices(plain))  # stable: equal ones stay in the order of rows
         return RowPage(
             root=self.root,
             total=table.num_rows,

@@ -9,11 +9,9 @@ import uvicorn
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.serve.app import make_app
+from imindex.retrieval.serve.connections import limit_stalls, of_uvicorn
 from imindex.retrieval.serve.guard import is_loopback
 from imindex.retrieval.serve.settings import Settings
-
-_CONNECTIONS = 1024
-"""Most connections at a time."""
 
 
 class _Server(uvicorn.Server):
@@ -57,10 +55,7 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_CONNECTIONS,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=10,
-            h11_max_incomplete_event_size=512 * 1024,
+            **of_uvicorn(),
         )
         _Server(config, lambda: ready(url)).run(sockets=[listener])
     finally:
@@ -72,6 +67,7 @@ def _bound(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        limit_stalls(listener)
         listener.bind(address)
     except OSError as error:
         raise ImindexError(

@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.results.base import Result, to_json
 from imindex.retrieval.serve.catalog import Catalog
+from imindex.retrieval.serve.comparisons import Comparisons
 from imindex.retrieval.serve.encoding import Encoders
 from imindex.retrieval.serve.metrics import Metrics
 from imindex.retrieval.serve.pictures import Pictures
@@ -36,12 +37,12 @@ class State:
     work: Work
     metrics: Metrics
     pictures: Pictures = field(default_factory=Pictures)
+    comparisons: Comparisons = field(default_factory=Comparisons)
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
         """Load the encoders, and watch the files."""
-        for served in self.catalog.indexes.values():
-            self.encoders.of(served.current().index)
+        self.encoders.keep([generation.index for generation in self.catalog.check()])
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def stop(self) -> None:
@@ -52,15 +53,20 @@ class State:
         self.catalog.close()
 
     def _watch(self) -> None:
-        for served in self.catalog.indexes.values():
-            served.current().prepared.warm()
+        for generation in self.catalog.check():
+            with contextlib.suppress(ImindexError, OSError):
+                generation.prepared.warm()
         threading.Thread(target=self._read_rows, name="rows", daemon=True).start()
         looks = 0
         while not self.stopped.wait(WATCH):
             looks += 1
-            if looks % _LOOKS == 0:
-                self.catalog.refresh()
-            self.catalog.check()
+            # Folders and files change while they are looked at; the next look is a quarter of a second away.
+            with contextlib.suppress(ImindexError, OSError):
+                if looks % _LOOKS == 0:
+                    self.catalog.refresh()
+                generations = self.catalog.check()
+                if len(generations) == len(self.catalog.indexes):
+                    self.encoders.keep([generation.index for generation in generations])
 
     def _read_rows(self) -> None:
         """Read the tables of rows, for the pages that list artists and rows."""
@@ -68,7 +74,7 @@ class State:
             if self.stopped.is_set():
                 return
             with contextlib.suppress(Problem, ImindexError, OSError):
-                _ = served.current().rows
+                served.rows()
 
 
 def state_of(request: Request) -> State:

@@ -65,8 +65,16 @@ class Work:
         finally:
             self.running -= 1
 
-    async def in_time(self, answer: Awaitable[T]) -> T:
+    async def in_time(
+        self, answer: Awaitable[T], late: str = "There was no answer within {:g} s. The service is busy."
+    ) -> T:
         """Wait for an answer as long as the settings allow.
+
+        Parameters
+        ----------
+        answer : awaitable
+        late : str
+            What to say if it takes longer; ``{:g}`` stands for the seconds.
 
         Raises
         ------
@@ -79,7 +87,7 @@ class Work:
         except asyncio.TimeoutError:
             raise over_limit(
                 503,
-                f"There was no answer within {seconds:g} s. The service is busy.",
+                late.format(seconds),
                 "timeout",
                 seconds,
                 retry_after=5,

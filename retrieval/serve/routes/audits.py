@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,7 @@ from imindex.retrieval.serve.audits import (
     history,
     summary,
 )
-from imindex.retrieval.serve.openapi import answers, files
+from imindex.retrieval.serve.openapi import answers, document_also, files
 from imindex.retrieval.serve.problems import Problem
 from imindex.retrieval.serve.state import Here, State, answer
 
@@ -45,8 +46,6 @@ _REPORT_CSP = (
     "base-uri 'none'; form-action 'none'; sandbox allow-scripts allow-popups allow-downloads"
 )
 """The report is one file with its own scripts, and runs in an origin of its own, from which it reaches nothing here."""
-_KEPT = 8
-"""Comparisons that are kept."""
 
 
 class AuditList(Result, kw_only=True, frozen=True):
@@ -103,13 +102,16 @@ class CandidateList(Result, kw_only=True, frozen=True):
     candidates: tuple[Candidate, ...]
 
 
-class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+@document_also
+class Decision(Result, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a person says of a candidate.
 
     Attributes
     ----------
     release, picture : str
         As in the list of candidates: the release, and the path of the imitation.
+    imitation_sha256, work_sha256 : str
+        Of the two pictures that the person looked at, as in the list.
     copy : bool
     by : str
         Name of the person.
@@ -118,6 +120,8 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     release: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
     picture: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+    imitation_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    work_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     copy: bool
     by: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     note: Annotated[str, msgspec.Meta(max_length=10_000)] = ""
@@ -128,22 +132,15 @@ _DECISION: dict[str, object] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": ["release", "picture", "copy", "by"],
-                    "properties": {
-                        "release": {"type": "string", "minLength": 1, "maxLength": 1000},
-                        "picture": {"type": "string", "minLength": 1, "maxLength": 10_000},
-                        "copy": {"type": "boolean"},
-                        "by": {"type": "string", "minLength": 1, "maxLength": 200},
-                        "note": {"type": "string", "maxLength": 10_000},
-                    },
-                }
+                "schema": {"$ref": "#/components/schemas/Decision"},
+                "example": {
+                    "release": "final", "picture": "imitations/final/Ada Example/1.png", "imitation_sha256": "0" * 64,
+                    "work_sha256": "1" * 64, "copy": False, "by": "Eve Example",
+                },
             }
         },
     }
-}
+}  # fmt: skip
 
 
 @router.get("/audits", operation_id="list_audits", response_model=None, responses=answers(AuditList))
@@ -225,7 +222,7 @@ def list_candidates(here: Here, audit: str) -> Response:
 
 @router.post(
     "/audits/{audit}/decisions", operation_id="decide", response_model=None, openapi_extra=dict(_DECISION),
-    responses=answers(CandidateList, 404, 409),
+    responses=answers(CandidateList, 404, 409, 429),
 )  # fmt: skip
 async def decide(here: Here, request: Request, audit: str) -> Response:
     """Record in the audit's register that a candidate is a copy, or that it is none. Nothing is removed from it."""
@@ -238,7 +235,8 @@ async def decide(here: Here, request: Request, audit: str) -> Response:
         raise Problem(422, "A decision has a name to it. Say whose it is in the field `by`.")
     if any(not character.isprintable() for character in decision.by):
         raise Problem(422, "by: the name has characters that cannot be printed.")
-    return answer(await here.work.decode(lambda: _decided(here, one, decision)))
+    async with here.work.slot():  # what has begun is recorded, also if the client goes away
+        return answer(await here.work.decode(lambda: _decided(here, one, decision)))
 
 
 @router.get(
@@ -263,19 +261,13 @@ async def compare(
         tuple(fail_if),
         *(here.catalog.audit(one.partition(":")[0]).report().digest for one in (base, new)),
     )
-    kept = _comparisons.get(key)
-    if kept is None:
-        async with here.work.slot():
-            kept = await here.work.in_time(
-                here.work.slow(lambda: _compared(words, encoder, fail_if, here.catalog.without_folders))
-            )
-        _comparisons[key] = kept
-        while len(_comparisons) > _KEPT:
-            _comparisons.popitem(last=False)
+    made = here.comparisons.of(
+        key, lambda: here.work.slow(lambda: _compared(words, encoder, fail_if, here.catalog.without_folders))
+    )
+    async with here.work.slot():
+        late = "The releases are still being compared after {:g} s. Ask again: the answer is kept."
+        kept = await here.work.in_time(asyncio.shield(made), late)
     return Response(kept, media_type="application/json")
-
-
-_comparisons: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
 
 
 def _compared(
@@ -307,7 +299,8 @@ def _word(here: State, given: str) -> str:
 
 
 def _summary(here: State, audit: Audit) -> AuditSummary:
-    return summary(audit, tuple(one.id for one in here.catalog.indexes_of(audit.id)))
+    made = summary(audit, tuple(one.id for one in here.catalog.indexes_of(audit.id)))
+    return replace(made, reason=here.catalog.without_folders(made.reason))
 
 
 def _candidates(here: State, audit: Audit) -> CandidateList:
@@ -321,7 +314,7 @@ def _candidates(here: State, audit: Audit) -> CandidateList:
     rows: dict[str, dict[str, int]] = {}
     for served in here.catalog.indexes_of(audit.id):
         try:
-            rows[served.id] = served.current().rows.with_digests(wanted)
+            rows[served.id] = served.rows().with_digests(wanted)
         except Problem:
             continue
     found = []
@@ -353,10 +346,16 @@ def _decided(here: State, audit: Audit, decision: Decision) -> CandidateList:
     copies, rejected = ([word], []) if decision.copy else ([], [word])
     try:
         api.confirm_copies(
-            audit.folder, copies, rejected, by=decision.by, note=decision.note, command="imindex serve"
-        )
+            audit.folder, copies, rejected, by=decision.by, note=decision.note, command="imindex serve",
+            seen={word: (decision.imitation_sha256, decision.work_sha256)},
+        )  # fmt: skip
     except ImindexError as error:
         raise Problem(409, str(error)) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise Problem(
+            409, f"The decision was not recorded: the folder of {audit.name} cannot be written to: {reason}."
+        ) from error
     return _candidates(here, audit)
 
 
@@ -366,6 +365,8 @@ def _file(here: State, audit: Audit, name: str, *, inline: bool = False) -> Resp
     path = audit.folder / name
     if not path.is_file() or path.is_symlink():
         raise Problem(404, f"The audit {audit.name} has no {name}.")
+    if not os.access(path, os.R_OK):
+        raise Problem(409, f"{name} of the audit {audit.name} may not be read. Change its permissions.")
     headers = {"Content-Security-Policy": _REPORT_CSP} if name.endswith(".html") else {}
     return FileResponse(
         path,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from imindex.retrieval.results.base import Result
-from imindex.retrieval.serve.openapi import answers
+from imindex.retrieval.serve.guard import STRANGER
+from imindex.retrieval.serve.openapi import answers, problems
 from imindex.retrieval.serve.problems import Problem
 from imindex.retrieval.serve.state import Here, answer
 
@@ -38,8 +39,8 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz", operation_id="readiness", response_model=None, responses=answers(Health, 503))
-def readyz(here: Here) -> Response:
-    """Return "ready" when queries are answered without waiting; 503 says what is not ready."""
+def readyz(here: Here, request: Request) -> Response:
+    """Return "ready" when queries are answered without waiting; 503 says what is not ready, to those with the token."""
     missing: list[str] = []
     failed: list[str] = []
     for hosted in here.encoders.all():
@@ -52,15 +53,23 @@ def readyz(here: Here) -> Response:
             served.current()
         except Problem as problem:
             missing.append(str(problem))
-    status = "waiting" if missing else "ready"
-    return answer(
-        Health(status=status, waits_for=tuple(missing), failed=tuple(failed)), 503 if missing else 200
+    shown = (
+        Health(status="waiting" if missing else "ready")
+        if request.scope.get(STRANGER)
+        else Health(
+            status="waiting" if missing else "ready",
+            waits_for=tuple(map(here.catalog.without_folders, missing)),
+            failed=tuple(map(here.catalog.without_folders, failed)),
+        )
     )
+    return answer(shown, 503 if missing else 200)
 
 
 @router.get(
     "/metrics", operation_id="metrics", response_model=None,
-    responses={200: {"description": "Figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"description": "Figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}, **problems(),
+    },
 )  # fmt: skip
 def metrics(here: Here) -> Response:
     """Return figures for Prometheus."""

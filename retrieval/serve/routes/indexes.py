@@ -51,7 +51,7 @@ def info(here: State, served: ServedIndex) -> IndexInfo:
         encoder=index.encoder.name(),
         dim=index.encoder.dim,
         encoder_state=hosted.state,
-        encoder_reason=hosted.reason,
+        encoder_reason=here.catalog.without_folders(hosted.reason),
         texts=texts,
         demonstration=index.is_demonstration,
         approximate=index.approximate,
@@ -101,7 +101,7 @@ def list_artists(  # noqa: PLR0913
     if sort not in SORTS:
         raise Problem(422, f"sort: {sort!r} is unknown. Use one of {', '.join(SORTS)}.")
     served = here.catalog.index(index)
-    rows = served.current().rows
+    rows = served.rows()
     found = findings(here, served, audit)
     listed = [
         _artist(counts, found.get(name, ()))
@@ -124,7 +124,7 @@ def list_artists(  # noqa: PLR0913
 def get_artist(here: Here, index: str, artist: str) -> Response:
     """Return what an index has of an artist."""
     served = here.catalog.index(index)
-    counts = served.current().rows.artists().get(artist)
+    counts = served.rows().artists().get(artist)
     if counts is None:
         raise Problem(404, f"The index {served.name} has no artist {artist!r}.")
     return answer(_artist(counts, findings(here, served).get(artist, ())))
@@ -145,7 +145,7 @@ def list_rows(  # noqa: PLR0913
 ) -> Response:
     """List rows that pass all filters; several values of one filter are alternatives."""
     where = {"artist": artist, "kind": kind, "collection": collection, "arm": arm}
-    rows = here.catalog.index(index).current().rows
+    rows = here.catalog.index(index).rows()
     return answer(rows.page(RowQuery(where, search, sort), offset, limit))
 
 
@@ -154,7 +154,7 @@ def list_rows(  # noqa: PLR0913
 )
 def get_row(here: Here, index: str, row: int) -> Response:
     """Return one row."""
-    return answer(here.catalog.index(index).current().rows.one(row))
+    return answer(here.catalog.index(index).rows().one(row))
 
 
 @router.get(
@@ -171,6 +171,7 @@ async def get_picture(here: Here, request: Request, index: str, row: int) -> Res
         return Response(status_code=304, headers=_cache(tag))
     async with here.work.slot():
         data = await here.work.in_time(here.work.decode(lambda: here.pictures.original(served, current, row)))
+    served.require(current)
     media, suffix = kind_of(data)
     kind = "attachment" if media == "application/octet-stream" else "inline"
     headers = {**_cache(tag), "Content-Disposition": f'{kind}; filename="row-{row}.{suffix}"'}
@@ -198,6 +199,7 @@ async def get_thumbnail(
     async with here.work.slot():
         call = here.work.decode(lambda: here.pictures.thumbnail(served, current, row, side))
         data = await here.work.in_time(call)
+    served.require(current)
     return Response(data, media_type="image/webp", headers=_cache(tag))
 
 

@@ -165,8 +165,10 @@ def get_map(here: Here, index: str) -> Response:
         pending = answer(MapPending(state="computing", stage=made, rows=len(current.index)), 202)
         pending.headers["Retry-After"] = str(_AFTER)
         return pending
+    data = packed(here, served, current, made)
+    served.require(current)
     return Response(
-        packed(here, served, current, made),
+        data,
         media_type="application/octet-stream",
         headers={"Cache-Control": "no-store"},
     )

@@ -78,7 +78,14 @@ async def signed_in(here: Here, request: Request) -> Response:
     if not hmac.compare_digest(given.strip().encode(), here.settings.token.encode()):
         return page(request, "sign-in.html", status=401, next=next, wrong=True)
     response = RedirectResponse(_inside(next), 303)
-    response.set_cookie(COOKIE, session_of(here.settings.token), httponly=True, samesite="strict", path="/")
+    response.set_cookie(
+        COOKIE,
+        session_of(here.settings.token),
+        httponly=True,
+        samesite="strict",
+        path="/",
+        secure=request.headers.get("origin", "").startswith("https://"),  # by a proxy that speaks HTTPS
+    )
     return response
 
 

@@ -240,6 +240,7 @@ def _classified(
 ) -> PictureClassification:
     encoder = here.encoders.of(current.index).encoder
     result = current.classifier(encoder).classify(queries, top=10)
+    served.require(current)
     return replace(result, index=served.name)
 
 
@@ -280,6 +281,8 @@ async def read_form(here: State, request: Request) -> FormData:
         return await request.form(max_files=most + 1, max_fields=4 * most + 64, max_part_size=2**20)
     except (HTTPException, MultiPartException, ValueError, KeyError) as error:
         reason = error.detail if isinstance(error, HTTPException) else str(error)
+        if reason.startswith("Too many files"):
+            raise _too_many(here, f"More than {most} pictures") from error
         raise Problem(422, f"The form cannot be read: {reason.rstrip('.')}.") from error
 
 
@@ -339,10 +342,7 @@ def _flag(fields: dict[str, list[str]], name: str) -> bool:
 def _check(here: State, options: Options, n: int) -> None:
     settings = here.settings
     if n > settings.max_pictures:
-        error = (
-            f"{n} queries were sent, and at most {settings.max_pictures} are answered at a time. Send fewer."
-        )
-        raise over_limit(422, error, "max-pictures", settings.max_pictures)
+        raise _too_many(here, f"{n} queries")
     if not 1 <= options.k <= settings.max_k:
         error = f"k is {options.k}. Pass a number from 1 to {settings.max_k:,}."
         raise over_limit(422, error, "max-k", settings.max_k)
@@ -350,6 +350,12 @@ def _check(here: State, options: Options, n: int) -> None:
         raise Problem(
             422, f"confidence_level is {options.confidence_level}. Pass a number above 0 and below 1."
         )
+
+
+def _too_many(here: State, what: str) -> Problem:
+    most = here.settings.max_pictures
+    error = f"{what} were sent, and at most {most} are answered at a time. Send fewer."
+    return over_limit(422, error, "max-pictures", most)
 
 
 async def _asked(
@@ -470,4 +476,5 @@ def search(
     )
     result = replace(result, index=served.name)  # no folder of this machine
     here.metrics.searching.observe(time.perf_counter() - begun)
+    served.require(current)
     return QueryResponse(index=served.id, root=current.index.root_digest, asked=asked, result=result)

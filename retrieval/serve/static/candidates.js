@@ -40,7 +40,8 @@ function pair(section, audit, artist, it) {
     localStorage.setItem("by", by.value.trim());
     try {
       const listed = await post(`/audits/${segment(audit)}/decisions`, {
-        release: it.release, picture: found.imitation, copy, by: by.value.trim(), note: note.value.trim(),
+        release: it.release, picture: found.imitation, imitation_sha256: found.imitation_sha256, work_sha256: found.work_sha256,
+        copy, by: by.value.trim(), note: note.value.trim(),
       });
       draw(section, audit, artist, listed.candidates);
       tell(copy ? "Recorded as a copy." : "Recorded as no copy.");
