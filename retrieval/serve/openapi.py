@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -115,7 +115,7 @@ def document(app: FastAPI) -> Mapping[str, Any]:
     return app.openapi_schema
 
 
-def _explain(parameter: dict[str, Any]) -> None:
+def _explain(parameter: MutableMapping[str, Any]) -> None:
     meaning, example = _PARAMETERS.get(parameter["name"], ("", None))
     if meaning:
         parameter.setdefault("description", meaning)
