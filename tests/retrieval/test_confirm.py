@@ -11,10 +11,12 @@ from PIL import Image, ImageOps
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval import api
+from imindex.retrieval.audit.decisions import Listed, find_pair
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.recompute import recompute
 from imindex.retrieval.audit.register import read_register
 from imindex.retrieval.audit.run import Compute, Run, Workspace
+from imindex.retrieval.results import CopyPair
 from tests.support.audits import change, draw, run_plan
 from tests.support.commands import run
 
@@ -144,3 +146,22 @@ def test_the_command(audited: Path) -> None:
     assert {pair["decided"] for pair in found["pairs"]} == {"confirmed", "rejected"} and found[
         "recorded"
     ] == []
+
+
+def test_a_whole_path_names_its_own_pair_only() -> None:
+    def listed(release: str, path: str) -> Listed:
+        pair = CopyPair(
+            artist="Ada Example", imitation=path, prompt=None, seed=None, work="w.png", work_artist="Ada Example",
+            cosine=0.9, outlines=None, mirrored=False, series=None, same_bytes=False, placebo=False, candidate=True,
+        )  # fmt: skip
+        return Listed(release, pair)
+
+    pairs = [listed("final", "1.png"), listed("final", "more/1.png"), listed("v2/fast", "2.png")]
+    assert find_pair(pairs, "final/1.png") is pairs[0]
+    assert find_pair(pairs, "final/more/1.png") is pairs[1]
+    assert find_pair(pairs, "v2/fast/2.png") is pairs[2]
+    with pytest.raises(ImindexError, match="is no picture"):
+        find_pair(pairs, "final/3.png")
+    pairs[0] = listed("final", "other/1.png")
+    with pytest.raises(ImindexError, match="ambiguous"):
+        find_pair(pairs, "final/1.png")
