@@ -14,7 +14,8 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -68,6 +69,42 @@ def put_in_place(path: Path) -> Iterator[BinaryIO]:
         raise OSError(number, os.strerror(number), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def put_folder_in_place(folder: Path, known: Collection[str]) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`, which takes its place when the block ends without an exception.
+
+    Nothing of the folder before is kept.
+
+    Parameters
+    ----------
+    folder : Path
+    known : collection of str
+        Names that a folder of this kind may hold. One that holds anything else is not replaced.
+
+    Raises
+    ------
+    ImindexError
+        If the folder is a link, or holds anything else.
+    """
+    if folder.is_symlink():
+        raise ImindexError(f"{folder} is a symbolic link, and is not replaced. Name the folder itself.")
+    others = sorted({path.name for path in folder.iterdir()} - set(known)) if folder.is_dir() else []
+    if others:
+        raise ImindexError(
+            f"{folder} holds {others[0]}, which is no part of such an export, so it is not replaced. "
+            "Name another folder."
+        )
+    make_folder(folder.absolute().parent)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.absolute().parent) as name:
+        new, old = Path(name) / "new", Path(name) / "old"
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+        flush_folder(folder.absolute().parent)
 
 
 def write_file(path: Path, data: bytes) -> None:

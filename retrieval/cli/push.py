@@ -9,7 +9,7 @@ import click
 
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import IndexPlace, index_option, json_option, root_option, roots_of
-from imindex.indexer.terminal.output import echo, print_json, say
+from imindex.indexer.terminal.output import echo, file_size, print_json, say
 
 
 @click.command(short_help="Upload an index to a dataset repository of a hub.")
@@ -70,7 +70,7 @@ def push(
             "files": done.files, "private": done.private, "uploaded": not dry_run,
         })  # fmt: skip
         return
-    files = ", ".join(f"{name} ({size / 1e6:,.1f} MB)" for name, size in done.files.items())
+    files = ", ".join(f"{name} ({file_size(size)})" for name, size in done.files.items())
     if dry_run:
         kind = "private" if done.private else "public"
         echo(f"Would upload {files} to {done.url} ({kind}, if it is created). Nothing was uploaded.")

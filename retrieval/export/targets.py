@@ -13,12 +13,17 @@ import pyarrow
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.json_text import json_text
-from imindex.indexer.system.atomic import make_folder, put_in_place, write_file
+from imindex.indexer.system.atomic import make_folder, put_folder_in_place, put_in_place, write_file
 from imindex.retrieval.export.table import Table, safe_texts, without_lists
 
 Target = Literal["parquet", "embedding-atlas", "fiftyone", "csv", "lance"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 Progress = Callable[[int], None]
+_FOLDERS = {
+    "fiftyone": ("data", "labels.json", "fields.parquet", "vectors.npy"),
+    "lance": ("data", "_versions", "_transactions", "_indices", "_deletions"),
+}
+"""What an export that is a folder may hold."""
 _GROUP = 8192
 """Rows per row group of a Parquet file."""
 
@@ -72,7 +77,12 @@ def write_target(
         raise ImindexError(f"{out} is there already. Pass --force to replace it, or name another place.")
     if out.is_dir() and target not in ("fiftyone", "lance"):
         raise ImindexError(f"{out} is a folder, and {target} is one file. Name a file.")
-    return _WRITERS[target](table, out, progress)
+    write, known = _WRITERS[target], _FOLDERS.get(target)
+    if known is None:
+        return write(table, out, progress)
+    # Rows that were removed since the last export must not stay in its folder.
+    with put_folder_in_place(out, known) as new:
+        return [out / path.relative_to(new) for path in write(table, new, progress)]
 
 
 def _parquet(table: Table, out: Path, progress: Progress) -> list[Path]:
@@ -134,7 +144,7 @@ def _lance(table: Table, out: Path, progress: Progress) -> list[Path]:
             yield pyarrow.RecordBatch.from_arrays(columns, schema=fixed)
             progress(batch.num_rows)
 
-    lance.write_dataset(pyarrow.RecordBatchReader.from_batches(fixed, batches()), str(out), mode="overwrite")
+    lance.write_dataset(pyarrow.RecordBatchReader.from_batches(fixed, batches()), str(out), mode="create")
     return [out]
 
 
@@ -147,7 +157,6 @@ def _fiftyone(table: Table, out: Path, progress: Progress) -> list[Path]:
 
     if not table.parts.thumbnails:
         raise ImindexError("fiftyone needs pictures. Drop --no-thumbnails.")
-    make_folder(out)
     make_folder(out / "data")
     labels: dict[str, str | None] = {}
     kept: list[pyarrow.RecordBatch] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from imindex.retrieval.results import QueryResult
 from imindex.retrieval.results.base import Count, Result
 from imindex.retrieval.serve.problems import Problem
+from imindex.retrieval.serve.rows import ArtistCounts
 
 
 class Asked(Result, omit_defaults=True, kw_only=True, frozen=True):
@@ -144,26 +144,15 @@ class ArtistFinding(Result, kw_only=True, frozen=True):
     p_adjusted: float | None
 
 
-class ArtistInfo(Result, kw_only=True, frozen=True):
-    """An artist of an index.
+class ArtistInfo(ArtistCounts, kw_only=True, frozen=True):
+    """An artist of an index: what it has, and what audits found.
 
     Attributes
     ----------
-    artist : str
-    works, background : int
-    imitations : dict of str to int
-        By collection.
-    arms : tuple of str
-        What the pictures are for, such as placebo; empty if they are the artist's own.
     findings : tuple of ArtistFinding
         Of the audits that are served and hold this index.
     """
 
-    artist: str
-    works: Count
-    background: Count
-    imitations: Mapping[str, int]
-    arms: tuple[str, ...]
     findings: tuple[ArtistFinding, ...]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +78,10 @@ def _open_files() -> float:
 
 
 def _resident() -> float:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return float("nan")
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import shutil
@@ -103,6 +104,33 @@ def test_fiftyone_has_the_form_that_its_documentation_gives(folder: Path) -> Non
     fields = pyarrow.parquet.read_table(out / "fields.parquet")
     assert set(fields["name"].to_pylist()) == names
     assert np.load(out / "vectors.npy").shape[0] == len(names)
+
+
+@pytest.mark.parametrize("target", ["fiftyone", "lance"])
+def test_a_new_export_keeps_nothing_of_the_one_before(folder: Path, target: str) -> None:
+    """Lance keeps earlier versions in its folder, and FiftyOne reads every picture that is there."""
+    if target == "lance":
+        pytest.importorskip("lance", reason="pylance is not installed: pip install 'imindex[lance]'")
+    out = folder / "out.lance"
+    with imindex.open(folder / "i.h5") as index:
+        index.export(out, target)  # type: ignore[arg-type]
+        before = {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
+        with pytest.raises(ImindexError, match="--force"):
+            index.export(out, target)  # type: ignore[arg-type]
+        index.export(out, target, artists=["ada"], force=True)  # type: ignore[arg-type]
+        after = {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
+        if target == "fiftyone":
+            assert len(list((out / "data").iterdir())) == index.items.to_arrow()["artist"].to_pylist().count(
+                "ada"
+            )
+        else:
+            assert not {path for path in before if path.parts[0] == "data"} & after
+            assert len(importlib.import_module("lance").dataset(str(out)).versions()) == 1
+        (out / "mine.txt").write_text("kept")
+        with pytest.raises(ImindexError, match=r"mine\.txt"):
+            index.export(out, target, force=True)  # type: ignore[arg-type]
+        assert (out / "mine.txt").read_text() == "kept"
+        assert not [path for path in folder.iterdir() if path.name.startswith(".out")]
 
 
 def test_lance_round_trip(folder: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from msgspec import structs
 from pydantic import Field
 
 from imindex.retrieval.report.together import leading_results
@@ -226,14 +227,7 @@ def findings(here: State, served: ServedIndex, audit: str = "") -> dict[str, tup
 
 
 def _artist(counts: ArtistCounts, found: tuple[ArtistFinding, ...]) -> ArtistInfo:
-    return ArtistInfo(
-        artist=counts.artist,
-        works=counts.works,
-        background=counts.background,
-        imitations=counts.imitations,
-        arms=counts.arms,
-        findings=found,
-    )
+    return ArtistInfo(**structs.asdict(counts), findings=found)
 
 
 def _has_arm(one: ArtistInfo, wanted: list[str]) -> bool:

@@ -16,52 +16,25 @@ from imindex.retrieval.serve.state import Here
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/")
-def home(request: Request) -> HTMLResponse:
-    """What is served."""
-    return page(request, "home.html")
+PAGES = {
+    "/": "home.html",
+    "/ask": "ask.html",
+    "/artists": "artists.html",
+    "/artist": "artist.html",
+    "/audits": "audits.html",
+    "/audit": "audit.html",
+    "/compare": "compare.html",
+    "/map": "map.html",
+}
+"""The template of each page."""
 
 
-@router.get("/ask")
-def ask(request: Request) -> HTMLResponse:
-    """Ask about a picture or a text."""
-    return page(request, "ask.html")
+def _frame(request: Request) -> HTMLResponse:
+    return page(request, PAGES[request.url.path])
 
 
-@router.get("/artists")
-def artists(request: Request) -> HTMLResponse:
-    """All artists of an index."""
-    return page(request, "artists.html")
-
-
-@router.get("/artist")
-def artist(request: Request) -> HTMLResponse:
-    """One artist."""
-    return page(request, "artist.html")
-
-
-@router.get("/audits")
-def audits(request: Request) -> HTMLResponse:
-    """All audits."""
-    return page(request, "audits.html")
-
-
-@router.get("/audit")
-def audit(request: Request) -> HTMLResponse:
-    """One audit."""
-    return page(request, "audit.html")
-
-
-@router.get("/compare")
-def compare(request: Request) -> HTMLResponse:
-    """Two releases side by side."""
-    return page(request, "compare.html")
-
-
-@router.get("/map")
-def map(request: Request) -> HTMLResponse:
-    """The whole index in two dimensions."""
-    return page(request, "map.html")
+for _path in PAGES:
+    router.add_api_route(_path, _frame)
 
 
 @router.get("/sign-in")

@@ -446,7 +446,8 @@ def _by_vector(
     vector, sha256, name = given
     name = name or "picture"
     # A text is searched as a text: exactly, and without an attribution.
-    is_text = name.startswith('"')
+    # The name of a picture may have quotes as well, but a picture has a digest.
+    is_text = name.startswith('"') and not sha256
     digest = None if is_text else bytes.fromhex(sha256)
     queries = api.Queries((name,), vector[None], (digest,))
     asked = (
