@@ -327,8 +327,8 @@ def _notes(
     )
     if tested and (fewest is None or fewest > 1):
         notes.append(
-            f"Over all classes together, {f'no fewer than {fewest}' if fewest else 'none'} of {tested} pairs of an artist "
-            f"and a class can be found with {n} placebo names."
+            f"Over all classes together, {f'no fewer than {fewest}' if fewest else 'none'} of {tested} pairs of an "
+            f"artist and a class can be found with {n} placebo names."
         )
     notes.append(
         "The p-values are corrected over the artists of each class. Corrected over all classes together, "
