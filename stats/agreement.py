@@ -104,6 +104,7 @@ def share_of_choices(
     if not n:
         return ChoiceShare(float("nan"), _UNDEFINED, 0, 0, 0, confidence_level)
     filled = np.where(answered, values, 0.0)
+    of_unit = np.eye(n_units)[units]
 
     def mean(rater_weight: Float64) -> Float64:
         """Return the mean of each unit for each row of weights of raters; NaN if nobody answered it."""
@@ -111,12 +112,8 @@ def share_of_choices(
         with np.errstate(invalid="ignore"):
             trials = sums / counts
         known = ~np.isnan(trials)
-        total = np.zeros((len(rater_weight), n_units))
-        count = np.zeros_like(total)
-        np.add.at(total, (slice(None), units), np.where(known, trials, 0.0))
-        np.add.at(count, (slice(None), units), known)
         with np.errstate(invalid="ignore"):
-            out: Float64 = total / count
+            out: Float64 = (np.where(known, trials, 0.0) @ of_unit) / (known @ of_unit)
         return out
 
     of_units = mean(np.ones((1, n_raters)))[0]
