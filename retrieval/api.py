@@ -631,7 +631,6 @@ def make_panel(  # noqa: PLR0913
             n_resamples=n_resamples,
         ),
         seed=seed,
-        program=_program(),
         force=force,
         note=note,
     )
@@ -710,12 +709,6 @@ def read_panel(
     listed = [answers] if isinstance(answers, (str, os.PathLike)) else list(answers)
     read = read_answers(sealed, [Path(path) for path in listed])
     return evaluate(sealed, [one.answers for one in read])
-
-
-def _program() -> str:
-    from imindex import __version__
-
-    return f"imindex {__version__}"
 
 
 def copy_candidates(folder: str | os.PathLike[str]) -> list[Listed]:

@@ -38,7 +38,9 @@ def read_key(path: Path) -> PanelKey:
     try:
         key = from_json(PanelKey, read_text(file), str(file))
     except FileNotFoundError:
-        raise ImindexError(f"{file} does not exist. Name the key of a panel, or the folder that holds it.") from None
+        raise ImindexError(
+            f"{file} does not exist. Name the key of a panel, or the folder that holds it."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ImindexError(f"{file} cannot be read: {error}. Restore it from a backup.") from error
     if key_digest(key) != key.digest:
@@ -72,7 +74,9 @@ def read_answers(key: PanelKey, paths: Sequence[Path]) -> list[Read]:
     sheets = {sheet.number: sheet for sheet in key.sheets}
     found = [_read(key, sheets, path) for path in _files(paths)]
     if not found:
-        raise ImindexError("There are no answers. Name the files that the raters have saved, or their folder.")
+        raise ImindexError(
+            "There are no answers. Name the files that the raters have saved, or their folder."
+        )
     by_rater: dict[str, Path] = {}
     by_sheet: dict[int, Path] = {}
     for one in found:
@@ -119,15 +123,18 @@ def _read(key: PanelKey, sheets: dict[int, PanelSheet], path: Path) -> Read:
         answers = from_json(PanelAnswers, text, str(path))
     except ImindexError as error:
         what = str(error).removesuffix(" Restore it or compute it again.")
-        raise ImindexError(f"{what} It is no file of answers, or is damaged: ask the rater to save it again.") from error
+        raise ImindexError(
+            f"{what} It is no file of answers, or is damaged: ask the rater to save it again."
+        ) from error
     if answers.panel != key.digest:
         raise ImindexError(
-            f"{path} holds answers of another panel ({answers.panel[:12]}, not {key.digest[:12]}). Read it with the key "
-            "of that panel."
+            f"{path} holds answers of another panel ({answers.panel[:12]}, not {key.digest[:12]}). Read it with the "
+            "key of that panel."
         )
     if answers_digest(answers) != answers.digest:
         raise ImindexError(
-            f"{path} was damaged or edited since the page wrote it: its digest is wrong. Ask the rater to save it again."
+            f"{path} was damaged or edited since the page wrote it: its digest is wrong. Ask the rater to save it "
+            "again."
         )
     if answers.sheet not in sheets:
         raise ImindexError(f"{path} is of page {answers.sheet}, which the key does not have. Leave it out.")

@@ -100,7 +100,9 @@ def plan_design(
     lacking = {name: why for name in pool.auc if (why := _lacking(pool, name, size))}
     for name in artists:
         if name in lacking:
-            raise ImindexError(f"{name} {lacking[name]}. Leave out this artist, or show fewer works (--works).")
+            raise ImindexError(
+                f"{name} {lacking[name]}. Leave out this artist, or show fewer works (--works)."
+            )
     able = [name for name in pool.auc if name not in lacking]
     if not able:
         name, why = next(iter(lacking.items()))
@@ -109,9 +111,7 @@ def plan_design(
         )
     notes = []
     if lacking and not artists:
-        notes.append(
-            f"{_listed(list(lacking))} cannot be in the panel: too few works or imitations for it."
-        )
+        notes.append(f"{_listed(list(lacking))} cannot be in the panel: too few works or imitations for it.")
     if artists:
         chosen = list(dict.fromkeys(artists))
     else:
@@ -143,7 +143,9 @@ def plan_design(
         notes.append("With fewer than 4 catch trials, inattentive raters are hard to tell from others.")
     repeats = min(size.repeats, per_artist * len(chosen) // 2)
     if UNKNOWN_TEMPLATE in {one.template for name in chosen for one in _usable(pool, name)}:
-        notes.append("The prompts of some pictures are unknown: the two pictures may be of different templates.")
+        notes.append(
+            "The prompts of some pictures are unknown: the two pictures may be of different templates."
+        )
     final = replace(
         size, per_artist=per_artist, placebo_sets=sets, set_size=set_size, catch=catch, repeats=repeats
     )
@@ -196,7 +198,9 @@ def draw_trials(pool: Pool, design: Design, *, seed: int) -> Drawn:
     notes = list(design.notes)
     n_catch = sum(row.kind == "catch" for row in rows)
     if n_catch < design.size.catch:
-        notes.append(f"{n_catch} catch trials instead of {design.size.catch}: there are too few held-out works.")
+        notes.append(
+            f"{n_catch} catch trials instead of {design.size.catch}: there are too few held-out works."
+        )
     if supply.most > 1:
         notes.append(
             f"Placebo pictures are shown in up to {supply.most} trials, because there are too few. An attentive rater "

@@ -84,7 +84,9 @@ def evaluate(key: PanelKey, answers: Sequence[PanelAnswers]) -> PanelResult:
         notes.append("The rule excludes every rater, so there is no result.")
     elif len(kept) < 3:
         notes.append("With fewer than 3 raters, intervals are wide or undefined.")
-    few = [one.artist for one in everybody.artists if 0.5**one.n_opponents > key.rule.level / len(key.artists)]
+    few = [
+        one.artist for one in everybody.artists if 0.5**one.n_opponents > key.rule.level / len(key.artists)
+    ]
     if few:
         notes.append(
             f"With {min(one.n_opponents for one in everybody.artists)} trials, the smallest possible p-value of an "
@@ -151,9 +153,7 @@ def _figures(key: PanelKey, choices: Choices) -> PanelFigures:
     trials = [trial for trial in key.trials if trial.kind == "imitation"]
     of_artist = np.array([trial.artist for trial in trials])
     sets = _placebo_sets(key, choices.own)
-    artists = [
-        _artist(key, one.artist, one.auc, choices.own, sets) for one in key.artists
-    ]
+    artists = [_artist(key, one.artist, one.auc, choices.own, sets) for one in key.artists]
     adjusted = adjust(
         np.array([np.nan if one.p is None else one.p for one in artists]), method=key.rule.adjust
     )
@@ -205,7 +205,9 @@ def _artist(
 ) -> PanelledArtist:
     """Return the figures of an artist, before correction."""
     places = [
-        place for place, trial in enumerate(key.trials) if trial.kind == "imitation" and trial.artist == artist
+        place
+        for place, trial in enumerate(key.trials)
+        if trial.kind == "imitation" and trial.artist == artist
     ]
     answers = own[:, places]
     answered = (~np.isnan(answers)).any(axis=0)
@@ -248,9 +250,7 @@ def _artist(
     )
 
 
-def _metric(
-    key: PanelKey, artists: Sequence[PanelledArtist], own: Float64, level: float
-) -> PanelMetric:
+def _metric(key: PanelKey, artists: Sequence[PanelledArtist], own: Float64, level: float) -> PanelMetric:
     pairs = [(one.share, one.auc) for one in artists if one.share is not None and one.auc is not None]
     correlation = PanelEstimate(value=None, low=None, high=None, n_answers=0, n_raters=0, n_units=len(pairs))
     p = None

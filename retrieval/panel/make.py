@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 from imindex.indexer.core.bounds import SEED
 from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.provenance import now, program
 from imindex.indexer.system.atomic import make_folder, put_folder_in_place, write_file
 from imindex.indexer.system.input_files import exists
 from imindex.retrieval.panel.design import Design, Size, draw_sheets, draw_trials, plan_design
@@ -68,7 +68,6 @@ def make(  # noqa: PLR0913
     side: int,
     rule: PanelRule,
     seed: int | None,
-    program: str,
     force: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> MadePanel:
@@ -86,7 +85,7 @@ def make(  # noqa: PLR0913
     seed = drawn_seed() if seed is None else seed
     pool = read_pool(audit, release, encoder)
     design = plan_design(pool, size, artists=artists, n_artists=n_artists, seed=seed)
-    key = _key(pool, design, side, rule, seed, program)
+    key = _key(pool, design, side, rule, seed)
     note(f"Encoding {len(key.pictures):,} pictures.")
     pictures = dict(encoded(places_of_audit(audit, pool.indexes), key.pictures, side))
     with put_folder_in_place(out, {KEY, PAGES}) as folder:
@@ -139,9 +138,7 @@ def forecast(  # noqa: PLR0913
         minutes=n_shown * SECONDS_PER_TRIAL / 60,
         seconds=SECONDS_PER_TRIAL,
         smallest_p=0.5**size.per_artist,
-        power=tuple(
-            PanelPowerRow(share=row.share, together=row.together, alone=row.alone) for row in rows
-        ),
+        power=tuple(PanelPowerRow(share=row.share, together=row.together, alone=row.alone) for row in rows),
         notes=design.notes,
     )
 
@@ -161,11 +158,11 @@ def key_digest(key: PanelKey) -> str:
     return json_digest({name: value for name, value in to_dict(key).items() if name != "digest"})
 
 
-def _key(pool: Pool, design: Design, side: int, rule: PanelRule, seed: int, program: str) -> PanelKey:
+def _key(pool: Pool, design: Design, side: int, rule: PanelRule, seed: int) -> PanelKey:
     drawn = draw_trials(pool, design, seed=seed)
     key = PanelKey(
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        program=program,
+        created=now(),
+        program=program(),
         report=pool.report,
         release=pool.release,
         encoder=pool.encoder,
@@ -175,7 +172,9 @@ def _key(pool: Pool, design: Design, side: int, rule: PanelRule, seed: int, prog
         artists=tuple(PanelArtist(artist=name, auc=pool.auc[name]) for name in design.artists),
         pictures=drawn.pictures,
         trials=drawn.trials,
-        sheets=draw_sheets(drawn.trials, n_raters=design.size.raters, n_repeats=design.size.repeats, seed=seed),
+        sheets=draw_sheets(
+            drawn.trials, n_raters=design.size.raters, n_repeats=design.size.repeats, seed=seed
+        ),
         notes=drawn.notes,
     )
     return replace(key, digest=key_digest(key))

@@ -125,9 +125,7 @@ def read_pool(folder: Path, release: str | None = None, encoder: str | None = No
     report = audit.report
     chosen = _release(report, release)
     record = _encoder(report, encoder)
-    result = next(
-        one for one in report.results if (one.release, one.encoder) == (chosen.name, record.name)
-    )
+    result = next(one for one in report.results if (one.release, one.encoder) == (chosen.name, record.name))
     with Index(folder / Path(record.index).name) as index:
         if index.root_digest != record.root_digest:
             raise ImindexError(
