@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.system.input_files import read_text
-from imindex.retrieval.panel.make import KEY, key_digest
+from imindex.retrieval.panel.sealing import KEY, key_digest
 from imindex.retrieval.results import PanelAnswers, PanelKey, PanelSheet, from_json
 
 

@@ -184,7 +184,7 @@ def _figures(key: PanelKey, choices: Choices) -> PanelFigures:
         p_overall=None if signs is None else signs.pvalue,
         n_chosen=sum(one.chosen for one in artists),
         placebo_sd=float(np.sqrt(np.mean((np.array(sets) - 0.5) ** 2))) if sets else None,
-        n_placebo_sets=len(sets),
+        placebo_shares=tuple(sets),
         alpha=PanelEstimate(
             value=alpha.estimate,
             low=alpha.interval.low,
@@ -210,8 +210,8 @@ def _artist(
         if trial.kind == "imitation" and trial.artist == artist
     ]
     answers = own[:, places]
-    answered = (~np.isnan(answers)).any(axis=0)
-    places = [place for place, there in zip(places, answered, strict=True) if there]
+    answered = np.flatnonzero((~np.isnan(answers)).any(axis=0)).tolist()
+    places = [places[n] for n in answered]
     answers = answers[:, answered]
     opponents = [_opponent(key, key.trials[place]) for place in places]
     share = share_of_choices(answers, confidence_level=key.rule.confidence_level)

@@ -10,7 +10,6 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from imindex.indexer.core.bounds import SEED
-from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.provenance import now, program
 from imindex.indexer.system.atomic import make_folder, put_folder_in_place, write_file
@@ -18,21 +17,19 @@ from imindex.indexer.system.input_files import exists
 from imindex.retrieval.panel.design import Design, Size, draw_sheets, draw_trials, plan_design
 from imindex.retrieval.panel.page import page
 from imindex.retrieval.panel.pool import Pool, read_pool
-from imindex.retrieval.panel.shown_pictures import encoded
-from imindex.retrieval.report.thumbnails import places_of_audit
+from imindex.retrieval.panel.sealing import KEY, key_digest
 from imindex.retrieval.results import (
     PanelArtist,
     PanelForecast,
     PanelKey,
     PanelPowerRow,
     PanelRule,
-    to_dict,
     to_json,
 )
 from imindex.stats.agreement import panel_power
 from imindex.stats.keyed import generator
 
-KEY, PAGES = "key.json", "pages"
+PAGES = "pages"
 SECONDS_PER_TRIAL = 7.0
 """Time of a trial for the forecast: about what people take to compare two small pictures with four others."""
 SHARES = (0.6, 0.7, 0.8, 0.9, 0.95)
@@ -78,6 +75,9 @@ def make(  # noqa: PLR0913
     ImindexError
         The audit cannot be used, or `out` exists.
     """
+    from imindex.retrieval.panel.shown_pictures import encoded  # imports torch
+    from imindex.retrieval.report.thumbnails import places_of_audit
+
     if exists(out) and not force:
         raise ImindexError(
             f"{out} exists. A panel that raters have seen must not change: name another folder, or pass --force."
@@ -151,11 +151,6 @@ def drawn_seed() -> int:
 def page_name(number: int) -> str:
     """Return the file name of a page."""
     return f"rater-{number:02d}.html"
-
-
-def key_digest(key: PanelKey) -> str:
-    """Return the SHA-256 of the canonical JSON of a key without its digest."""
-    return json_digest({name: value for name, value in to_dict(key).items() if name != "digest"})
 
 
 def _key(pool: Pool, design: Design, side: int, rule: PanelRule, seed: int) -> PanelKey:

@@ -35,19 +35,20 @@ def page(key: PanelKey, sheet: PanelSheet, pictures: Mapping[str, bytes]) -> byt
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    trials = []
+    trials: list[dict[str, str | list[str]]] = []
+    used: set[str] = set()
     for shown in sheet.shown:
         trial = key.trials[shown.trial]
         left, right = (trial.a, trial.b) if shown.left == "a" else (trial.b, trial.a)
         trials.append({"id": shown.id, "works": list(trial.works), "left": left, "right": right})
-    used = sorted({token for one in trials for token in (*one["works"], one["left"], one["right"])})
+        used |= {left, right, *trial.works}
     data = {
         "version": VERSION,
         "panel": key.digest,
         "sheet": sheet.number,
         "side": key.side,
         "trials": trials,
-        "pictures": {token: base64.b64encode(pictures[token]).decode() for token in used},
+        "pictures": {token: base64.b64encode(pictures[token]).decode() for token in sorted(used)},
     }
     script = (TEMPLATES / "panel.js").read_text(encoding="utf-8")
     style = f"{palette(':root')}{(TEMPLATES / 'panel.css').read_text(encoding='utf-8')}"

@@ -372,7 +372,8 @@ class PanelFigures(Result, kw_only=True, frozen=True):
         Number of artists with a finding.
     placebo_sd : float or None
         Standard deviation of the share of a placebo name in an artist's place.
-    n_placebo_sets : int
+    placebo_shares : tuple of float
+        Share of each placebo name in an artist's place; its own pictures are those of the name.
     alpha : PanelEstimate
         Krippendorff's alpha on which picture of an imitation or placebo trial is chosen; over raters and trials.
     alike : PanelEstimate
@@ -390,7 +391,7 @@ class PanelFigures(Result, kw_only=True, frozen=True):
     p_overall: P
     n_chosen: Count
     placebo_sd: Number
-    n_placebo_sets: Count
+    placebo_shares: tuple[Share, ...]
     alpha: PanelEstimate
     alike: PanelEstimate
     catch: PanelEstimate

@@ -50,7 +50,7 @@
       item.append(picture);
       return item;
     }));
-    $("works").classList.toggle("few", trial.works.length < 3);
+    $("works").classList.toggle("many", trial.works.length > 4);
     for (const side of ["left", "right"]) {
       const picture = $(`${side}-picture`);
       picture.width = picture.height = data.side;
