@@ -51,6 +51,7 @@ def result_page(result: PanelResult) -> str:
     return environment.get_template("result.html").render(
         result=result,
         figures=figures,
+        answer=answer_sentence(figures),
         everybody={one.artist: one for one in result.everybody.artists},
         both=result.kept is not None and result.kept.n_raters < result.everybody.n_raters,
         artists=_in_order(figures.artists),
@@ -124,8 +125,8 @@ def _against_auc(figures: PanelFigures) -> Figure | None:
     reading = (
         f"Spearman's correlation over {count(correlation.n_units, 'artist')} is {number(correlation.value)}"
         f"{_with_span(correlation)}. The metric makes the same choice as people in "
-        f"{percent(figures.metric.imitation.value)} of the answers to imitation trials; two people make the same choice "
-        f"in {percent(figures.metric.people)}."
+        f"{percent(figures.metric.imitation.value)} of the answers to imitation trials; two people do in "
+        f"{percent(figures.metric.people)}."
     )
     title = "People and the metric"
     return Figure(

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from msgspec.structs import replace
 
+import imindex
+from imindex.indexer.demo.artists import NAMES, draw
 from imindex.retrieval.panel.answers import answers_digest
 from imindex.retrieval.results import PanelAnswer, PanelAnswers, PanelKey, PanelTrial, to_json
 
@@ -61,3 +63,46 @@ def write_answers(folder: Path, answers: Sequence[PanelAnswers]) -> list[Path]:
         file.write_bytes(to_json(one, indent=1))
         files.append(file)
     return files
+
+
+TEMPLATES = ("Artwork from {artist}", "A drawing by {artist}")
+PLAN = """
+title = "A release for a panel"
+seed = 7
+[artists]
+tested = [{names}]
+[[releases]]
+name = "only"
+pictures = "imitations/manifest.csv"
+placebos = ["inv *"]
+[[encoders]]
+name = "demo"
+model = "demo"
+[tests]
+n_resamples = 99
+adjust = "bh"
+"""
+
+
+def panel_audit(folder: Path) -> Path:
+    """Audit 4 artists with 8 works and 6 imitations, and 10 placebo names with 4 pictures; return its folder."""
+    names, styles = NAMES[:4], NAMES[4:14]
+    rows = ["path,artist,kind,collection,prompt"]
+    for place, name in enumerate((*names, *(f"inv {n:02d}" for n in range(10)))):
+        style = name if place < len(names) else styles[place - len(names)]
+        n = 6 if place < len(names) else 4
+        (folder / "imitations" / name).mkdir(parents=True)
+        for number in range(n):
+            file = f"{name}/{number}.png"
+            draw(style, seed=90 + number, size=72).save(folder / "imitations" / file)
+            prompt = TEMPLATES[number % 2].format(artist=name)
+            rows.append(f"{file},{name},imitations,only,{prompt}")
+    (folder / "imitations/manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    for name in names:
+        (folder / "works" / name).mkdir(parents=True)
+        for seed in range(8):
+            draw(name, seed=seed, size=72).save(folder / "works" / name / f"{seed}.png")
+    quoted = ", ".join(f'"{name}"' for name in names)
+    (folder / "plan.toml").write_text(PLAN.replace("{names}", quoted), encoding="utf-8")
+    imindex.audit(folder / "plan.toml", device="cpu", pictures=False)
+    return folder / "plan-audit"
