@@ -168,9 +168,10 @@ def draw_trials(pool: Pool, design: Design, *, seed: int) -> Drawn:
     """
     held = {name: _held(pool, name, design, seed) for name in design.artists}
     supply = _Supply(pool.placebos)
+    placebo = _placebo_trials(pool, design, supply, seed)  # the fewest pictures fit these
     rows = [
         *_imitation_trials(pool, design, supply, seed),
-        *_placebo_trials(pool, design, supply, seed),
+        *placebo,
         *_catch_trials(pool, design, held, seed),
     ]
     ids = _Ids(seed)
@@ -335,14 +336,15 @@ def _placebo_trials(pool: Pool, design: Design, supply: _Supply, seed: int) -> l
     rng = generator(seed, "panel placebo sets")
     names = [full[n] for n in rng.permutation(len(full))[: design.size.placebo_sets].tolist()]
     artists = [design.artists[n] for n in rng.permutation(len(design.artists)).tolist()]
+    # The own pictures of all sets first, before another set takes them as opponents.
+    own = [[supply.take_of(_shared(pool, name), rng) for _ in range(design.size.set_size)] for name in names]
     rows = []
-    for number, name in enumerate(names, 1):
+    for number, (name, taken) in enumerate(zip(names, own, strict=True), 1):
         artist, met = artists[(number - 1) % len(artists)], {name}
-        for _ in range(design.size.set_size):
-            own = supply.take_of(_shared(pool, name), rng)
-            other = supply.take(own.template, rng, without=met, never=name)
+        for picture in taken:
+            other = supply.take(picture.template, rng, without=met, never=name)
             met.add(other.name)
-            rows.append(_Row("placebo", artist, own, other, number))
+            rows.append(_Row("placebo", artist, picture, other, number))
     return rows
 
 

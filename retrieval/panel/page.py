@@ -62,7 +62,7 @@ def page(key: PanelKey, sheet: PanelSheet, pictures: Mapping[str, bytes]) -> byt
         sheet=sheet.number,
         style=Markup(style),
         script=Markup(script),
-        script_hash=_source(script),
+        script_hash=Markup(_source(script)),
         data=Markup(json_text(data).replace("<", "\\u003c")),
     )
     return text.encode()

@@ -200,6 +200,14 @@ def test_a_seed_repeats_a_panel_and_another_one_does_not(pool: Pool) -> None:
     assert draw_trials(pool, design, seed=5) != draw_trials(pool, design, seed=6)
 
 
+def test_placebo_pictures_that_come_twice_are_said(pool: Pool) -> None:
+    design = plan_design(pool, Size(per_artist=6, works=3, placebo_sets=8, set_size=4, catch=0), seed=1)
+    drawn = draw_trials(pool, design, seed=1)
+    used = Counter(one for trial in drawn.trials for one in (trial.a, trial.b))
+    assert max(used.values()) > 1
+    assert f"in up to {max(used.values())} trials" in " ".join(drawn.notes)
+
+
 def test_a_size_beyond_the_pictures_is_reduced_and_said(pool: Pool) -> None:
     design = plan_design(
         pool, Size(per_artist=500, placebo_sets=400, set_size=300, catch=300, works=3), seed=1
@@ -364,8 +372,9 @@ def test_a_rater_or_a_page_that_is_there_twice_is_refused(
     again.write_bytes(to_json(signed(replace(answer(key, 1, guessing, seed=9), rater="ab" * 6))))
     with pytest.raises(ImindexError, match="the same page, 1"):
         read_answers(key, [*files, again])
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ImindexError, match="no answers"):
-        read_answers(key, [tmp_path / "answers" / ".."])
+        read_answers(key, [tmp_path / "empty"])
 
 
 def test_a_changed_key_is_refused(made: Path, key: PanelKey, tmp_path: Path) -> None:
