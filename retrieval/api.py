@@ -69,6 +69,8 @@ from imindex.retrieval.results import (
     Classification,
     GatedComparison,
     Matching,
+    PanelForecast,
+    PanelResult,
     PictureClassification,
     QueryResult,
     RegisterEntry,
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
     from imindex.retrieval.audit.finished import AuditOnDisk
     from imindex.retrieval.export.targets import Exported, Target
     from imindex.retrieval.hub.repository import Pulled, Pushed
+    from imindex.retrieval.panel.make import MadePanel
     from imindex.retrieval.projection.stored import Projection
     from imindex.retrieval.protocol.encode import Candidate
     from imindex.retrieval.report.thumbnails import Thumbnails
@@ -115,9 +118,12 @@ __all__ = [
     "confirm_copies",
     "copy_candidates",
     "forecast",
+    "forecast_panel",
+    "make_panel",
     "open",
     "pull",
     "read_audit",
+    "read_panel",
 ]
 
 DEFAULT_INDEX = "imindex.h5"
@@ -528,6 +534,181 @@ def read_audit(folder: str | os.PathLike[str]) -> AuditOnDisk:
     from imindex.retrieval.audit.finished import read_audit as read
 
     return read(Path(folder))
+
+
+def make_panel(  # noqa: PLR0913
+    audit: str | os.PathLike[str],
+    out: str | os.PathLike[str] = "panel",
+    *,
+    release: str | None = None,
+    encoder: str | None = None,
+    artists: Sequence[str] = (),
+    n_artists: int = 10,
+    per_artist: int = 8,
+    raters: int = 12,
+    works: int = 4,
+    placebo_sets: int = 8,
+    set_size: int = 5,
+    catch: int = 10,
+    repeats: int = 8,
+    side: int = 320,
+    least_catch: float = 0.8,
+    level: float = 0.05,
+    adjust: Adjust = "bh",
+    confidence_level: float = 0.95,
+    n_resamples: int = 9999,
+    seed: int | None = None,
+    force: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> MadePanel:
+    """Make a blind panel of people from a finished audit: a page for each rater, and a sealed key.
+
+    Parameters
+    ----------
+    audit : path-like
+        The folder of the audit.
+    out : path-like
+        Folder for ``key.json`` and the pages.
+    release, encoder : str, optional
+        By default the only release, and the first encoder of the audit. The encoder is for the figures of the metric.
+    artists : sequence of str
+        By default `n_artists` of the tested artists, drawn at random.
+    n_artists : int
+    per_artist : int
+        Trials of each artist, each against another placebo name.
+    raters : int
+        Number of pages.
+    works : int
+        Works of the artist that are shown with each trial.
+    placebo_sets, set_size : int
+        Placebo names that take an artist's place, and trials of each: the reference of the artists' shares.
+    catch : int
+        Trials of a work of the artist and a work of another artist, to check attention.
+    repeats : int
+        Trials that each page shows twice.
+    side : int
+        Width and height of the pictures on the pages, in pixels.
+    least_catch : float
+        Raters with a smaller share of right answers to catch trials are excluded.
+    level : float
+        Significance level of the family of artists, after correction.
+    adjust : {"holm", "bh", "by"}
+    confidence_level : float
+    n_resamples : int
+    seed : int, optional
+        By default a random one, which nobody can guess. It is in the key.
+    force : bool
+        Replace `out`.
+    note : callable
+        Called with what is being done.
+
+    Returns
+    -------
+    MadePanel
+
+    Raises
+    ------
+    ImindexError
+        The audit is not finished, has no placebo names or too few pictures; a picture has changed; or `out` exists.
+    """
+    from imindex.retrieval.panel.design import Size
+    from imindex.retrieval.panel.make import make
+
+    return make(
+        Path(audit),
+        Path(out),
+        release=release,
+        encoder=encoder,
+        artists=artists,
+        n_artists=n_artists,
+        size=Size(per_artist, raters, works, placebo_sets, set_size, catch, repeats),
+        side=side,
+        rule=results.PanelRule(
+            least_catch=least_catch,
+            level=level,
+            adjust=adjust,
+            confidence_level=confidence_level,
+            n_resamples=n_resamples,
+        ),
+        seed=seed,
+        force=force,
+        note=note,
+    )
+
+
+def forecast_panel(  # noqa: PLR0913
+    audit: str | os.PathLike[str],
+    *,
+    release: str | None = None,
+    encoder: str | None = None,
+    artists: Sequence[str] = (),
+    n_artists: int = 10,
+    per_artist: int = 8,
+    raters: int = 12,
+    works: int = 4,
+    placebo_sets: int = 8,
+    set_size: int = 5,
+    catch: int = 10,
+    repeats: int = 8,
+    level: float = 0.05,
+    adjust: Adjust = "bh",
+    seed: int | None = None,
+) -> PanelForecast:
+    """Say how many trials a panel has, how long it takes people, and what it can find, without writing anything.
+
+    The parameters are those of `make_panel`.
+
+    Raises
+    ------
+    ImindexError
+        As `make_panel`.
+    """
+    from imindex.retrieval.panel.design import Size
+    from imindex.retrieval.panel.make import forecast as of_panel
+
+    return of_panel(
+        Path(audit),
+        release=release,
+        encoder=encoder,
+        artists=artists,
+        n_artists=n_artists,
+        size=Size(per_artist, raters, works, placebo_sets, set_size, catch, repeats),
+        rule=results.PanelRule(
+            least_catch=1.0, level=level, adjust=adjust, confidence_level=0.95, n_resamples=999
+        ),
+        seed=seed,
+    )
+
+
+def read_panel(
+    key: str | os.PathLike[str], answers: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
+) -> PanelResult:
+    """Evaluate the answers to a panel by the rule that was fixed when it was made.
+
+    Parameters
+    ----------
+    key : path-like
+        key.json, or the folder that holds it.
+    answers : path-like, or sequence of path-like
+        The files that the raters saved, or their folder.
+
+    Returns
+    -------
+    PanelResult
+        `kept` is the result, `everybody` the same figures with the raters whom the rule excludes.
+
+    Raises
+    ------
+    ImindexError
+        The key was changed; or answers are damaged, edited, of another panel, or there twice.
+    """
+    from imindex.retrieval.panel.answers import read_answers, read_key
+    from imindex.retrieval.panel.evaluate import evaluate
+
+    sealed = read_key(Path(key))
+    listed = [answers] if isinstance(answers, (str, os.PathLike)) else list(answers)
+    read = read_answers(sealed, [Path(path) for path in listed])
+    return evaluate(sealed, [one.answers for one in read])
 
 
 def copy_candidates(folder: str | os.PathLike[str]) -> list[Listed]:

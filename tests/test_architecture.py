@@ -30,6 +30,7 @@ LAYERS = (
     ("retrieval/cli indexer/cli", "a file per command"),
     ("retrieval/serve", "the web page"),
     ("retrieval/api", "the Python door"),
+    ("retrieval/panel", "an audit -> a blind panel of people -> what it says"),
     ("retrieval/audit", "plan -> report"),
     ("retrieval/hub", "an index to and from a hub"),
     ("retrieval/export", "an index as files of other programs"),
@@ -117,6 +118,7 @@ OPENS_FILES = {
     "indexer/store/working_copy.py": {"rmdir"},  # its own folder, if it is empty
     "indexer/sources/local.py": {"open"},  # pictures: regular files of a limited size
     "retrieval/audit/demo.py": {"replace"},  # a finished folder, out of its own temporary folder
+    "retrieval/panel/page.py": {"read_text"},  # of the package
     "retrieval/report/page.py": {"read_text"},  # of the package
     "retrieval/report/report.py": {"read_bytes"},  # of the package
     "retrieval/serve/metrics.py": {"read_text"},  # /proc

@@ -122,3 +122,11 @@ RATE = Bounds(1e-4, 1000.0)
 CONNECTIONS = Bounds(1, 1024)
 ATTEMPTS = Bounds(0, 20)
 """Retries."""
+RATERS = Bounds(1, 1000)
+"""Pages of a panel of people."""
+PANEL_TRIALS = Bounds(1, 1000)
+"""Trials and artists on a page of a panel."""
+PANEL_WORKS = Bounds(1, 12)
+"""Works that a trial of a panel shows."""
+CATCH = Bounds(0, 1000)
+"""Catch trials and repeated trials on a page of a panel."""

@@ -52,6 +52,10 @@ JOBS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "imindex.retrieval.cli.power",
             "Compute how many works, imitations and placebo names an audit needs.",
         ),
+        "panel": (
+            "imindex.retrieval.cli.panel",
+            "Ask people which pictures are like an artist's works, blind.",
+        ),
     },
     "Keep": {
         "info": ("imindex.indexer.cli.info", "Show what an index holds and how it was made."),

@@ -21,6 +21,7 @@ from imindex.indexer.generate.prompts import shots
 from imindex.retrieval.results import CopyPair, PlannedTests, Report, from_dict, from_json, to_dict, to_json
 from imindex.retrieval.results.schema import schema
 from tests.support.commands import run
+from tests.support.panels import written_panel
 from tests.support.places import ROOT
 
 BIG = 2**63 - 1
@@ -56,6 +57,7 @@ def test_every_command_prints_json_that_strict_readers_take(built: Path, tmp_pat
     index, art, seed = folder / "i.h5", folder / "art", str(BIG)
     of_index = ["-i", index, "--json"]
     on = ["--device", "cpu", "--trust-encoder"]
+    panel = written_panel(tmp_path / "panel")
     spread = ["--effect", "0.1", "--between-sets", "0.05", "--within-set", "0.2"]
     lines = {
         "doctor": [*of_index, *on],
@@ -91,6 +93,7 @@ def test_every_command_prints_json_that_strict_readers_take(built: Path, tmp_pat
         "build": [art, *of_index, "--device", "cpu", "--trust-encoder"],
         "encoders": ["list", "--json"],
         "audit": ["run", tmp_path / "plan.toml", "--dry-run", "--json", "--device", "cpu"],
+        "panel": ["read", panel, panel / "answers", "--json"],
     }
     assert {*lines, *WITHOUT_JSON} == set(COMMANDS)
     run("audit", "init", tmp_path / "plan.toml")
