@@ -40,6 +40,7 @@ import numpy.typing as npt
 from imindex.indexer.build.build import BuildReport
 from imindex.indexer.build.from_sources import build_from_sources as build
 from imindex.indexer.core.arguments import one_of, several
+from imindex.indexer.core.bounds import FRACTION, PANEL_TRIALS, RESAMPLES, SEED, SHARE, SIDES
 from imindex.indexer.core.credentials import name_by_user
 from imindex.indexer.core.errors import BadPicture, ImindexError
 from imindex.indexer.core.paths import require_roots
@@ -62,6 +63,7 @@ from imindex.retrieval.evidence.classify_release import GENERIC_LABELS, classify
 from imindex.retrieval.evidence.compared import BACKGROUND
 from imindex.retrieval.evidence.match_release import match_release
 from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.panel.design import N_ARTISTS, Size
 from imindex.retrieval.report import notebook
 from imindex.retrieval.results import (
     Adjust,
@@ -543,14 +545,14 @@ def make_panel(  # noqa: PLR0913
     release: str | None = None,
     encoder: str | None = None,
     artists: Sequence[str] = (),
-    n_artists: int = 10,
-    per_artist: int = 8,
-    raters: int = 12,
-    works: int = 4,
-    placebo_sets: int = 8,
-    set_size: int = 5,
-    catch: int = 10,
-    repeats: int = 8,
+    n_artists: int = N_ARTISTS,
+    per_artist: int = Size.per_artist,
+    raters: int = Size.raters,
+    works: int = Size.works,
+    placebo_sets: int = Size.placebo_sets,
+    set_size: int = Size.set_size,
+    catch: int = Size.catch,
+    repeats: int = Size.repeats,
     side: int = 320,
     least_catch: float = 0.8,
     level: float = 0.05,
@@ -611,9 +613,12 @@ def make_panel(  # noqa: PLR0913
     ImindexError
         The audit is not finished, has no placebo names or too few pictures; a picture has changed; or `out` exists.
     """
-    from imindex.retrieval.panel.design import Size
     from imindex.retrieval.panel.make import make
 
+    SIDES.check(side, "side")
+    FRACTION.check(least_catch, "least_catch")
+    RESAMPLES.check(n_resamples, "n_resamples")
+    _check_panel(level, confidence_level, n_artists, seed)
     return make(
         Path(audit),
         Path(out),
@@ -642,14 +647,14 @@ def forecast_panel(  # noqa: PLR0913
     release: str | None = None,
     encoder: str | None = None,
     artists: Sequence[str] = (),
-    n_artists: int = 10,
-    per_artist: int = 8,
-    raters: int = 12,
-    works: int = 4,
-    placebo_sets: int = 8,
-    set_size: int = 5,
-    catch: int = 10,
-    repeats: int = 8,
+    n_artists: int = N_ARTISTS,
+    per_artist: int = Size.per_artist,
+    raters: int = Size.raters,
+    works: int = Size.works,
+    placebo_sets: int = Size.placebo_sets,
+    set_size: int = Size.set_size,
+    catch: int = Size.catch,
+    repeats: int = Size.repeats,
     level: float = 0.05,
     adjust: Adjust = "bh",
     seed: int | None = None,
@@ -663,9 +668,9 @@ def forecast_panel(  # noqa: PLR0913
     ImindexError
         As `make_panel`.
     """
-    from imindex.retrieval.panel.design import Size
     from imindex.retrieval.panel.make import forecast as of_panel
 
+    _check_panel(level, SHARE.most, n_artists, seed)
     return of_panel(
         Path(audit),
         release=release,
@@ -709,6 +714,14 @@ def read_panel(
     listed = [answers] if isinstance(answers, (str, os.PathLike)) else list(answers)
     read = read_answers(sealed, [Path(path) for path in listed])
     return evaluate(sealed, [one.answers for one in read])
+
+
+def _check_panel(level: float, confidence_level: float, n_artists: int, seed: int | None) -> None:
+    SHARE.check(level, "level")
+    SHARE.check(confidence_level, "confidence_level")
+    PANEL_TRIALS.check(n_artists, "n_artists")
+    if seed is not None:
+        SEED.check(seed, "seed")
 
 
 def copy_candidates(folder: str | os.PathLike[str]) -> list[Listed]:

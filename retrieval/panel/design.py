@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from imindex.indexer.core.bounds import CATCH, PANEL_TRIALS, PANEL_WORKS, RATERS
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.panel.pool import Candidate, Pool
 from imindex.retrieval.results import PanelPicture, PanelSheet, PanelShown, PanelTrial, TrialKind
 from imindex.stats.keyed import generator, generators
 
+N_ARTISTS = 10
+"""Number of artists of a panel by default."""
 UNKNOWN_TEMPLATE = -1
 
 
@@ -44,6 +47,11 @@ class Size:
     catch: int = 10
     repeats: int = 8
 
+    def __post_init__(self) -> None:
+        bounds = {"raters": RATERS, "works": PANEL_WORKS, "catch": CATCH, "repeats": CATCH}
+        for name in ("per_artist", "raters", "works", "placebo_sets", "set_size", "catch", "repeats"):
+            bounds.get(name, PANEL_TRIALS).check(getattr(self, name), name)
+
 
 @dataclass(frozen=True)
 class Design:
@@ -72,7 +80,7 @@ class Drawn:
 
 
 def plan_design(
-    pool: Pool, size: Size, *, artists: Sequence[str] = (), n_artists: int = 10, seed: int
+    pool: Pool, size: Size, *, artists: Sequence[str] = (), n_artists: int = N_ARTISTS, seed: int
 ) -> Design:
     """Choose the artists, and reduce the size to what the audit has pictures for.
 

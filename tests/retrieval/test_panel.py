@@ -301,6 +301,23 @@ def test_a_changed_picture_and_a_taken_folder_are_refused(audit: Path, tmp_path:
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"raters": 0},
+        {"works": 13},
+        {"catch": -1},
+        {"side": 1},
+        {"level": 0},
+        {"least_catch": 2},
+        {"seed": -1},
+    ],
+)
+def test_numbers_beyond_their_range_are_refused(audit: Path, tmp_path: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(ImindexError, match=f"{next(iter(wrong))} is .* Write a"):
+        imindex.make_panel(audit, tmp_path / "panel", **wrong)  # type: ignore[arg-type]
+
+
 def test_an_audit_that_is_edited_or_without_placebo_names_is_refused(audit: Path, tmp_path: Path) -> None:
     folder = tmp_path / "edited"
     folder.mkdir()
