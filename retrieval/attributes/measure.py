@@ -151,7 +151,7 @@ def _palette(colour: Float64) -> dict[str, float]:
         "contrast": float(lightness.std()),
         "chroma": float(chroma.mean()),
         "warmth": float(warm.mean()),
-        "hues": _effective(np.bincount(bins, chroma[coloured], 36)) if coloured.any() else 0.0,
+        "hues": _effective(np.bincount(bins, chroma[coloured], 36).astype(np.float64)) if coloured.any() else 0.0,
         "colours": _effective(counts.astype(np.float64)),
     }
 
@@ -214,7 +214,7 @@ def line_width(lightness: Float64) -> float:
         dark[1:, :-1] != dark[:-1, 1:]
     )
     outline = np.pi / 8 * (straight + diagonal / np.sqrt(2))
-    return min(100.0, 200 * area / max(outline, 1e-12) / float(np.sqrt(dark.size)))
+    return min(100.0, 200 * area / max(float(outline), 1e-12) / float(np.sqrt(dark.size)))
 
 
 def otsu(values: Float64) -> float:
