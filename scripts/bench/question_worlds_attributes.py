@@ -267,14 +267,19 @@ def measure(n_worlds: int, seed: int, only: str | None = None) -> list[dict]:
     for number, world in enumerate(WORLDS):
         if only and only not in world.label:
             continue
-        rng = np.random.default_rng([seed, 900, number])
-        rows.append(_row(world.label, [rates(world, rng) for _ in range(n_worlds)]))
+        rows.append(measure_world(world, n_worlds, [seed, 900, number]))
     for number, (label, options) in enumerate(PROBES):
         if only and only not in label:
             continue
         rng = np.random.default_rng([seed, 901, number])
         rows.append(_row(label, [probe_rates(rng, **options) for _ in range(n_worlds)]))
     return rows
+
+
+def measure_world(world: AttributeWorld, n_worlds: int, seed: int | list[int]) -> dict:
+    """Return level and power in one world, with standard errors."""
+    rng = np.random.default_rng(seed)
+    return _row(world.label, [rates(world, rng) for _ in range(n_worlds)])
 
 
 def _row(label: str, drawn: list[dict[str, float]]) -> dict:
