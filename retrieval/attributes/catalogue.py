@@ -193,7 +193,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(
         "empty", "composition", "Empty space", "% of the picture", "leaves less space empty",
         "leaves more space empty",
-        "Share of pixels where the standard deviation of L* in a square of about 1/16 of the picture's size is below 2.",
+        "Share of pixels where the standard deviation of L* in a square of about 1/16 of the picture's size is "
+        "below 2.",
         "",
     ),
     Attribute(

@@ -151,7 +151,9 @@ def _palette(colour: Float64) -> dict[str, float]:
         "contrast": float(lightness.std()),
         "chroma": float(chroma.mean()),
         "warmth": float(warm.mean()),
-        "hues": _effective(np.bincount(bins, chroma[coloured], 36).astype(np.float64)) if coloured.any() else 0.0,
+        "hues": _effective(np.bincount(bins, chroma[coloured], 36).astype(np.float64))
+        if coloured.any()
+        else 0.0,
         "colours": _effective(counts.astype(np.float64)),
     }
 

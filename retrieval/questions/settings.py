@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from imindex.retrieval.plan_values import Adjust, Table
+from imindex.retrieval.plan_values import Adjust, Table, Within
 
 
 class QuestionTable(Table, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,10 +25,26 @@ class NameAdds(QuestionTable, frozen=True, kw_only=True):
     adjust: Adjust = "bh"
 
 
+class Attributes(QuestionTable, frozen=True, kw_only=True):
+    """Which style attributes carry the match: palette, line, texture, composition.
+
+    Attributes
+    ----------
+    within : str
+        Correction over the attributes of an artist: max or holm.
+    probes : bool
+        Whether the encoder is also asked by words, where it has a text side.
+    """
+
+    within: Within = "max"
+    probes: bool = True
+
+
 class QuestionsTable(Table, frozen=True, kw_only=True):
     """The table `[questions]` of a plan: one field per question, None if it is not asked."""
 
     name_adds: NameAdds | None = None
+    attributes: Attributes | None = None
 
     def asked(self) -> Iterator[tuple[str, QuestionTable]]:
         """Yield the key and the settings of each question that is asked, in the order of this class."""

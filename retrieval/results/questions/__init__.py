@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from imindex.retrieval.results.base import Result
+from imindex.retrieval.results.questions.attributes import (
+    ArtistAttribute,
+    AttributeProbe,
+    AttributesAnswer,
+    AttributesOfArtist,
+    CarriedShare,
+)
 from imindex.retrieval.results.questions.base import QuestionAnswer
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
 
-__all__ = ["AddedByName", "Answered", "AnyAnswer", "NameAddsAnswer", "QuestionAnswer"]
+__all__ = [
+    "AddedByName",
+    "Answered",
+    "AnyAnswer",
+    "ArtistAttribute",
+    "AttributeProbe",
+    "AttributesAnswer",
+    "AttributesOfArtist",
+    "CarriedShare",
+    "NameAddsAnswer",
+    "QuestionAnswer",
+]
 
-AnyAnswer = NameAddsAnswer
+AnyAnswer = NameAddsAnswer | AttributesAnswer
 """The union of all answers: JSON tells them apart by `question`."""
 
 
