@@ -72,6 +72,11 @@ def picture_attributes(index: Index, rows: Int64) -> PictureAttributes:
     )
 
 
+def forget() -> None:
+    """Forget the pictures that were measured."""
+    _of_file.cache_clear()
+
+
 def _measured(files: Sequence[File], sizes: Sequence[tuple[int, int]]) -> list[Float64 | None]:
     with ThreadPoolExecutor(processors()) as pool:
         return list(pool.map(_of_file, files, sizes))

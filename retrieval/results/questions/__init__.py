@@ -11,7 +11,13 @@ from imindex.retrieval.results.questions.attributes import (
     CarriedShare,
 )
 from imindex.retrieval.results.questions.base import QuestionAnswer
+from imindex.retrieval.results.questions.erasure import ErasedArtist, ErasureAnswer, KeptArtist
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
+from imindex.retrieval.results.questions.prompt_classes import (
+    ByPromptClass,
+    PromptClassesAnswer,
+    PromptClassResult,
+)
 
 __all__ = [
     "AddedByName",
@@ -21,12 +27,18 @@ __all__ = [
     "AttributeProbe",
     "AttributesAnswer",
     "AttributesOfArtist",
+    "ByPromptClass",
     "CarriedShare",
+    "ErasedArtist",
+    "ErasureAnswer",
+    "KeptArtist",
     "NameAddsAnswer",
+    "PromptClassResult",
+    "PromptClassesAnswer",
     "QuestionAnswer",
 ]
 
-AnyAnswer = NameAddsAnswer | AttributesAnswer
+AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer | AttributesAnswer
 """The union of all answers: JSON tells them apart by `question`."""
 
 
