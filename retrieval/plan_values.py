@@ -14,7 +14,7 @@ from imindex.indexer.core.preprocess_bounds import COLORS
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.retrieval import results
 from imindex.retrieval.evidence.testing import ADJUSTMENTS
-from imindex.stats import set_statistics
+from imindex.stats import attributes, set_statistics
 from imindex.stats.set_statistics import STATISTICS
 
 CONTROL = r"\x00-\x1f\x7f"
@@ -56,6 +56,7 @@ DType = Annotated[str, one_of(DTYPES)]
 Offload = Annotated[str, one_of(OFFLOADS)]
 Csls = Annotated[int, within(Bounds(0, bounds.CSLS_NEIGHBOURS.most))]
 Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
+Within = Annotated[attributes.Within, Meta(description="Write max or holm.")]
 Statistic = Annotated[set_statistics.Statistic, Meta(description=f"Write one of {', '.join(STATISTICS)}.")]
 Placebos = Annotated[int | str, Meta(description=f'Write {bounds.NAMES}, "auto", or "auto by origin".')]
 Rivals = Annotated[

@@ -43,6 +43,7 @@ LAYERS = (
     ("retrieval/protocol", "encoders on works alone"),
     ("retrieval/shards", "the same by many workers"),
     ("retrieval/match retrieval/classify retrieval/search", "vectors -> ranks, labels, neighbours"),
+    ("retrieval/attributes", "pixels, probes -> style attributes"),
     ("retrieval/vectors", "exact arithmetic over arrays"),
     ("retrieval/results", "result types"),
     ("retrieval/findings", "the findings, as an enumeration"),
@@ -129,7 +130,9 @@ OPENS_FILES = {
 TOP_LEVEL = {"indexer", "retrieval", "stats"}
 """Top-level names that any project may use: ours are below `imindex`."""
 
-PURE = ("retrieval/vectors", "retrieval/search", "retrieval/classify", "retrieval/match", "stats")
+PURE = (
+    "retrieval/attributes", "retrieval/vectors", "retrieval/search", "retrieval/classify", "retrieval/match", "stats",
+)  # fmt: skip
 """Take and return arrays and plain data: no files, no terminal, no processes."""
 OUTSIDE = {
     "click", "rich", "pathlib", "os", "io", "sys", "shutil", "subprocess", "tempfile", "glob", "logging", "h5py",

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 import msgspec
 
-from imindex.retrieval.plan_values import Adjust, Aliases, Controls, Given, PerName, Share, Table, Text, Texts
+from imindex.retrieval.plan_values import (
+    Adjust,
+    Aliases,
+    Controls,
+    Given,
+    PerName,
+    Share,
+    Table,
+    Text,
+    Texts,
+    Within,
+)
 
 
 class QuestionTable(Table, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,12 +105,28 @@ class Erasure(QuestionTable, frozen=True, kw_only=True):
     kept_margin: Share = 0.1
 
 
+class Attributes(QuestionTable, frozen=True, kw_only=True):
+    """Which style attributes carry the match: palette, line, texture, composition.
+
+    Attributes
+    ----------
+    within : str
+        Correction over the attributes of an artist: max or holm.
+    probes : bool
+        Whether the encoder is also asked by words, where it has a text side.
+    """
+
+    within: Within = "max"
+    probes: bool = True
+
+
 class QuestionsTable(Table, frozen=True, kw_only=True):
     """The table `[questions]` of a plan: one field per question, None if it is not asked."""
 
     name_adds: NameAdds | None = None
     prompt_classes: PromptClasses | None = None
     erasure: Erasure | None = None
+    attributes: Attributes | None = None
 
     def asked(self) -> Iterator[tuple[str, QuestionTable]]:
         """Yield the key and the settings of each question that is asked, in the order of this class."""

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from imindex.retrieval.results.base import Result
+from imindex.retrieval.results.questions.attributes import (
+    ArtistAttribute,
+    AttributeProbe,
+    AttributesAnswer,
+    AttributesOfArtist,
+    CarriedShare,
+)
 from imindex.retrieval.results.questions.base import QuestionAnswer
 from imindex.retrieval.results.questions.erasure import ErasedArtist, ErasureAnswer, KeptArtist
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
@@ -16,7 +23,12 @@ __all__ = [
     "AddedByName",
     "Answered",
     "AnyAnswer",
+    "ArtistAttribute",
+    "AttributeProbe",
+    "AttributesAnswer",
+    "AttributesOfArtist",
     "ByPromptClass",
+    "CarriedShare",
     "ErasedArtist",
     "ErasureAnswer",
     "KeptArtist",
@@ -26,7 +38,7 @@ __all__ = [
     "QuestionAnswer",
 ]
 
-AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer
+AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer | AttributesAnswer
 """The union of all answers: JSON tells them apart by `question`."""
 
 
