@@ -1,0 +1,42 @@
+"""The tables `[questions.NAME]` of a plan, one per question. Defaults are stated here only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from imindex.retrieval.plan_values import Adjust, Table
+
+
+class QuestionTable(Table, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of the settings of a question. Values that equal their default are no part of a plan's digest."""
+
+
+class NameAdds(QuestionTable, frozen=True, kw_only=True):
+    """What a name adds: from no name to an invented name to the artist's name.
+
+    Attributes
+    ----------
+    adjust : str
+        Correction of the p-values over the artists.
+    """
+
+    adjust: Adjust = "bh"
+
+
+class QuestionsTable(Table, frozen=True, kw_only=True):
+    """The table `[questions]` of a plan: one field per question, None if it is not asked."""
+
+    name_adds: NameAdds | None = None
+
+    def asked(self) -> Iterator[tuple[str, QuestionTable]]:
+        """Yield the key and the settings of each question that is asked, in the order of this class."""
+        for key in self.__struct_fields__:
+            settings = getattr(self, key)
+            if settings is not None:
+                yield key, settings
+
+    def digested(self) -> dict[str, object]:
+        """Return the part of a plan's values that its digest covers."""
+        return {key: msgspec.to_builtins(settings) for key, settings in self.asked()}
