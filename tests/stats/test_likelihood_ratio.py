@@ -178,7 +178,7 @@ def test_scores_that_run_the_wrong_way_are_no_evidence() -> None:
 
 def test_separated_scores_stay_finite_and_below_the_number_of_artists() -> None:
     known = drawn(np.random.default_rng(9), n=20, mean=50)
-    shrunken, learned = calibrate(known), calibrate(known, penalty=1e-6)
+    shrunken, learned = calibrate(known, penalty=1), calibrate(known, penalty=1e-6)
     assert np.isfinite([shrunken.intercept, shrunken.slope]).all()
     # Beyond the ratios of its own trials nothing is supported, so a stronger penalty lowers the bounds, too.
     assert shrunken.high < learned.high
