@@ -59,8 +59,8 @@ class LrWorld:
 
     label: str
     n_artists: int = 24
-    n_placebos: int = 40
-    n_pictures: int = 4
+    n_placebos: int = 20
+    n_pictures: int = 2
     mean: float = 2.5
     imitated: float = 1.0
     artist: float = 0.0
@@ -74,7 +74,7 @@ BASE = LrWorld("24 artists")
 LR_WORLDS = (
     BASE,
     replace(BASE, label="8 artists", n_artists=8),
-    replace(BASE, label="70 artists, 99 invented names", n_artists=70, n_placebos=99),
+    replace(BASE, label="70 artists, 99 invented names", n_artists=70, n_placebos=99, n_pictures=1),
     replace(BASE, label="weak: mean 1", mean=1.0),
     replace(BASE, label="strong: mean 5", mean=5.0),
     replace(BASE, label="no information", mean=0.0),
