@@ -9,7 +9,11 @@ from typing import Any
 from imindex.retrieval.questions.question import Question
 from imindex.retrieval.questions.settings import QuestionsTable, QuestionTable
 
-MODULES = {"name_adds": "imindex.retrieval.questions.name_adds"}
+MODULES = {
+    "name_adds": "imindex.retrieval.questions.name_adds",
+    "prompt_classes": "imindex.retrieval.questions.prompt_classes",
+    "erasure": "imindex.retrieval.questions.erasure",
+}
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""
 
 

@@ -90,7 +90,8 @@ def _figure(identity: str, answer: NameAddsAnswer, rows: list[AddedByName]) -> F
     above = sum(low is not None and low > invented for _, invented, _, low, _ in drawn)
     reading = (
         f"0 % are the pictures without a name, and 100 % the artist’s own works, by the score for the artist. For "
-        f"{above} of {count(len(drawn), 'artist')}, the whole interval of what this name adds is beyond the invented names."
+        f"{above} of {count(len(drawn), 'artist')}, the whole interval of what this name adds is beyond the invented "
+        "names."
     )
     keys = (
         ("key-empty", "no name"),

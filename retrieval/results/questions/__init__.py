@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from imindex.retrieval.results.base import Result
 from imindex.retrieval.results.questions.base import QuestionAnswer
+from imindex.retrieval.results.questions.erasure import ErasedArtist, ErasureAnswer, KeptArtist
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
+from imindex.retrieval.results.questions.prompt_classes import (
+    ByPromptClass,
+    PromptClassesAnswer,
+    PromptClassResult,
+)
 
-__all__ = ["AddedByName", "Answered", "AnyAnswer", "NameAddsAnswer", "QuestionAnswer"]
+__all__ = [
+    "AddedByName",
+    "Answered",
+    "AnyAnswer",
+    "ByPromptClass",
+    "ErasedArtist",
+    "ErasureAnswer",
+    "KeptArtist",
+    "NameAddsAnswer",
+    "PromptClassResult",
+    "PromptClassesAnswer",
+    "QuestionAnswer",
+]
 
-AnyAnswer = NameAddsAnswer
+AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer
 """The union of all answers: JSON tells them apart by `question`."""
 
 
