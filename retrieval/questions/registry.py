@@ -13,6 +13,8 @@ MODULES = {
     "name_adds": "imindex.retrieval.questions.name_adds",
     "prompt_classes": "imindex.retrieval.questions.prompt_classes",
     "erasure": "imindex.retrieval.questions.erasure",
+    "likelihood_ratio": "imindex.retrieval.questions.likelihood_ratio",
+    "training_counts": "imindex.retrieval.questions.training_counts",
 }
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""
 

@@ -6,7 +6,20 @@ from collections.abc import Iterator
 
 import msgspec
 
-from imindex.retrieval.plan_values import Adjust, Aliases, Controls, Given, PerName, Share, Table, Text, Texts
+from imindex.retrieval.plan_values import (
+    Adjust,
+    Aliases,
+    Controls,
+    Exposure,
+    Given,
+    PerName,
+    Share,
+    Table,
+    Text,
+    Texts,
+    ThresholdShape,
+    VerbalScale,
+)
 
 
 class QuestionTable(Table, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,12 +107,47 @@ class Erasure(QuestionTable, frozen=True, kw_only=True):
     kept_margin: Share = 0.1
 
 
+class LikelihoodRatio(QuestionTable, frozen=True, kw_only=True):
+    """How much more probable a picture's score is if this artist was asked for than if another name was.
+
+    Attributes
+    ----------
+    questioned : str
+        Folder of questioned pictures, NAME/*, with the artist that each is said to imitate; or a manifest.
+    pictures : int
+        Pictures from one source that are scored together.
+    scale : str
+        Verbal scale that is shown with the numbers: none, or enfsi.
+    """
+
+    questioned: Text = ""
+    pictures: PerName = 1
+    scale: VerbalScale = "none"
+
+
+class TrainingCounts(QuestionTable, frozen=True, kw_only=True):
+    """Whether imitation depends on how many works of an artist the training data hold.
+
+    Attributes
+    ----------
+    measure : str
+        auc: nearness of the artist's own pictures. score: mean score of the own pictures less that of invented names.
+    shape : str
+        Of the threshold: step, or hinge.
+    """
+
+    measure: Exposure = "auc"
+    shape: ThresholdShape = "step"
+
+
 class QuestionsTable(Table, frozen=True, kw_only=True):
     """The table `[questions]` of a plan: one field per question, None if it is not asked."""
 
     name_adds: NameAdds | None = None
     prompt_classes: PromptClasses | None = None
     erasure: Erasure | None = None
+    likelihood_ratio: LikelihoodRatio | None = None
+    training_counts: TrainingCounts | None = None
 
     def asked(self) -> Iterator[tuple[str, QuestionTable]]:
         """Yield the key and the settings of each question that is asked, in the order of this class."""

@@ -5,28 +5,43 @@ from __future__ import annotations
 from imindex.retrieval.results.base import Result
 from imindex.retrieval.results.questions.base import QuestionAnswer
 from imindex.retrieval.results.questions.erasure import ErasedArtist, ErasureAnswer, KeptArtist
+from imindex.retrieval.results.questions.likelihood_ratio import (
+    CalibratedArtist,
+    LikelihoodRatioAnswer,
+    QuestionedPictures,
+    ValidatedRatios,
+)
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
 from imindex.retrieval.results.questions.prompt_classes import (
     ByPromptClass,
     PromptClassesAnswer,
     PromptClassResult,
 )
+from imindex.retrieval.results.questions.training_counts import CountedArtist, TrainingCountsAnswer
 
 __all__ = [
     "AddedByName",
     "Answered",
     "AnyAnswer",
     "ByPromptClass",
+    "CalibratedArtist",
+    "CountedArtist",
     "ErasedArtist",
     "ErasureAnswer",
     "KeptArtist",
+    "LikelihoodRatioAnswer",
     "NameAddsAnswer",
     "PromptClassResult",
     "PromptClassesAnswer",
     "QuestionAnswer",
+    "QuestionedPictures",
+    "TrainingCountsAnswer",
+    "ValidatedRatios",
 ]
 
-AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer
+AnyAnswer = (
+    NameAddsAnswer | PromptClassesAnswer | ErasureAnswer | LikelihoodRatioAnswer | TrainingCountsAnswer
+)
 """The union of all answers: JSON tells them apart by `question`."""
 
 
