@@ -1,8 +1,9 @@
 """Worlds with known likelihood ratios, and worlds of training counts: what the two questions say there.
 
-Run it by itself for the tables of the methods page:
+The tables of docs/howto:
 
-    python -m scripts.bench.question_worlds_lr --repeats 400
+    scripts/bench/questions --only likelihood-ratio
+    scripts/bench/questions --only training-counts
 
 The score of a picture for an artist is a normal variable with unit variance: its mean is 0 if another name was asked
 for, and `mean` if the artist's own name was. So the true likelihood ratio of each score is known.
@@ -313,14 +314,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("likelihood-ratio", "counts"))
+    parser.add_argument("--only", choices=("likelihood-ratio", "training-counts"))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     started = time.monotonic()
     tables = {}
-    if options.only != "counts":
+    if options.only != "training-counts":
         rng = np.random.default_rng([options.seed, 1])
         tables["likelihood ratios"] = measure(LR_WORLDS, rng, repeats=options.repeats)
     if options.only != "likelihood-ratio":
