@@ -14,7 +14,7 @@ from imindex.indexer.core.preprocess_bounds import COLORS
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.retrieval import results
 from imindex.retrieval.evidence.testing import ADJUSTMENTS
-from imindex.stats import attributes, set_statistics
+from imindex.stats import attributes, exposure, set_statistics
 from imindex.stats.set_statistics import STATISTICS
 
 CONTROL = r"\x00-\x1f\x7f"
@@ -71,6 +71,14 @@ Origins = Annotated[
 Aliases = Annotated[
     Mapping[str, str], Meta(description='Write other names by artist: { "Ada Example" = "A. E. Sample" }.')
 ]
+
+TrainingImages = Annotated[
+    Mapping[str, Annotated[int, Meta(ge=0, le=10**12)]],
+    Meta(description='Write numbers of pictures by artist: { "Ada Example" = 120 }.'),
+]
+VerbalScale = Annotated[str, one_of(("none", "enfsi"))]
+Exposure = Annotated[str, one_of(("auc", "score"))]
+ThresholdShape = Annotated[exposure.Shape, Meta(description="Write one of step, hinge.")]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

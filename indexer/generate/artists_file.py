@@ -156,11 +156,44 @@ def read_origins(path: Path) -> dict[str, str]:
     }
 
 
+def read_training_images(path: Path) -> dict[str, int]:
+    """Read how many works of each artist the training data hold, from a file that `read_artists` accepts.
+
+    Parameters
+    ----------
+    path : Path
+        A table with a column of names and the column `training_images`, or a JSONL file of objects with the keys
+        `artist` and `training_images`.
+
+    Returns
+    -------
+    dict of str to int
+        By artist; only those with a number. Empty if the file has none.
+
+    Raises
+    ------
+    ImindexError
+        A number is not a whole number of 0 or more.
+    """
+    counts = {}
+    for row in _rows(path, lambda _: None):
+        if not row.name.strip() or not row.training_images:
+            continue
+        if not re.fullmatch(r"[0-9]{1,12}", row.training_images):
+            raise ImindexError(
+                f"{path}, line {row.line}: training_images is {row.training_images!r}. Write a whole number of "
+                "pictures, 0 or more, or leave it empty where it is not known."
+            )
+        counts[normalized(row.name, "name")] = int(row.training_images)
+    return counts
+
+
 @dataclass(frozen=True)
 class _Row:
     line: int
     name: str
     origin: str = ""
+    training_images: str = ""
 
 
 def _rows(path: Path, note: Note) -> Iterator[_Row]:
@@ -238,7 +271,10 @@ def _table_rows(
 ) -> Iterator[_Row]:
     """Yield the rows of a table; without a header each must have one cell."""
     reader = csv.reader(itertools.islice(lines, start, None), delimiter=separator, strict=True)
-    origin = header.index("origin") if header is not None and "origin" in header else -1
+    origin, images = (
+        header.index(name) if header is not None and name in header else -1
+        for name in ("origin", "training_images")
+    )
     is_header = header is not None
     try:
         for cells in reader:
@@ -265,6 +301,7 @@ def _table_rows(
                 line,
                 cells[column] if column < len(cells) else "",
                 cells[origin].strip() if 0 <= origin < len(cells) else "",
+                cells[images].strip() if 0 <= images < len(cells) else "",
             )
     except csv.Error as error:
         raise ImindexError(f"{path}, line {reader.line_num + start}: {error}. Check its quotes.") from error
@@ -281,7 +318,7 @@ def _jsonl_rows(path: Path, lines: Sequence[str]) -> Iterator[_Row]:
                 f"{path}, line {number}: not JSON: {error}. Write one object per line."
             ) from error
         row = (
-            plain_row(f"{path}, line {number}", value, ("artist", "origin"))
+            plain_row(f"{path}, line {number}", value, ("artist", "origin", "training_images"))
             if isinstance(value, dict)
             else {}
         )
@@ -291,4 +328,10 @@ def _jsonl_rows(path: Path, lines: Sequence[str]) -> Iterator[_Row]:
             raise ImindexError(
                 f'{path}, line {number}: no name. Write {{"artist": "Ada Example"}} or "Ada Example".{hint}'.rstrip()
             )
-        yield _Row(number, name, str(row.get("origin") or "").strip())
+        images = row.get("training_images")
+        yield _Row(
+            number,
+            name,
+            str(row.get("origin") or "").strip(),
+            "" if images is None else str(images).strip(),
+        )

@@ -29,6 +29,7 @@ def asking_of(plan: Plan, release: Release, placebos: tuple[str, ...], rivals: t
         seed=plan.seed,
         generates=bool(release.model),
         folder=plan.folder,
+        training_images=plan.training_images,
     )
 
 
@@ -74,6 +75,13 @@ def question_shots(
         question.key: list(question.shots(asking, settings)) for question, settings in asked(plan.questions)
     }
     return {key: shots for key, shots in wanted.items() if shots}
+
+
+def question_sources(plan: Plan, release: Release) -> dict[str, str]:
+    """Return the sources of existing pictures that questions are about, by the key of the question."""
+    asking = asking_of(plan, release, (), ())
+    named = {question.key: question.given(asking, settings) for question, settings in asked(plan.questions)}
+    return {key: source for key, source in named.items() if source}
 
 
 def question_folder(workspace: Workspace, release: Release, key: str) -> Path:

@@ -296,6 +296,7 @@ class _Study:
             texts=self._texts,
             blocked=made.blocked,
             folder=plan.folder,
+            training_images=plan.training_images,
             base_name=plan.base,
             asked=dict(plan.questions.asked()),
         )
@@ -313,6 +314,7 @@ class _Study:
                 for release in made
             ],
             "inputs": dict(self._inputs.digests),
+            "training_images": dict(plan.training_images),
         }
 
     @property

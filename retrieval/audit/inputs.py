@@ -27,7 +27,12 @@ from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import read_bytes
 from imindex.indexer.sources.urls import IN_FLIGHT
 from imindex.indexer.store.index import Index
-from imindex.retrieval.audit.asking import check_questions, question_collections, question_digests
+from imindex.retrieval.audit.asking import (
+    check_questions,
+    question_collections,
+    question_digests,
+    question_sources,
+)
 from imindex.retrieval.audit.chosen import protocol_digests
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
 from imindex.retrieval.audit.rivals import further_rivals, rivals_needed
@@ -203,7 +208,8 @@ def gather(
 def _asked(
     plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | None
 ) -> dict[str, dict[str, tuple[Item, ...]]]:
-    """Return the existing pictures of the questions: those of their collections in the manifests of the releases."""
+    """Return the existing pictures of the questions: those of their collections in the manifests of the releases, and
+    those that the questions name."""
     asked: dict[str, dict[str, tuple[Item, ...]]] = {}
     for release in plan.releases:
         collections = question_collections(plan, release)
@@ -219,6 +225,11 @@ def _asked(
             for key, name in collections.items()
         }
         asked[release.name] = {key: own for key, own in found.items() if own}
+    for release in plan.releases:
+        for key, source in question_sources(plan, release).items():
+            name = collection_of(release.name, key)
+            items = _find(plan, f"questions.{key}", source, "imitations", note, roots, collection=name)
+            asked.setdefault(release.name, {})[key] = tuple(replace(item, collection=name) for item in items)
     return asked
 
 

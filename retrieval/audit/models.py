@@ -347,8 +347,11 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
     return replace(
         made,
         questions={
-            key: _make_for_question(run, release, key, place, shots, whole=whole)
-            for key, (place, shots) in asked.items()
+            **{
+                key: _make_for_question(run, release, key, place, shots, whole=whole)
+                for key, (place, shots) in asked.items()
+            },
+            **_given(release, inputs),
         },
     )
 
@@ -405,7 +408,7 @@ def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
                 )
             collection = collection_of(release.name, key) if key else ""
             made[key] = _made(release, folder, {shot.path for shot in wanted}, collection)
-        return replace(made.pop(""), questions=made)
+        return replace(made.pop(""), questions={**made, **_given(release, inputs)})
     return make(run, release, inputs)
 
 

@@ -17,7 +17,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.secrets import public_url, split_secrets
-from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
+from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins, read_training_images
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.plan_table import (
@@ -101,6 +101,8 @@ class Plan:
     ----------
     rivals : int, str or tuple of str
         Further real names: how many, "auto", "none", or which.
+    training_images : mapping from artist to int
+        How many works of an artist the training data hold, as stated.
     origins : mapping from artist to str
         Origins of names, as stated.
     unknown : tuple of str
@@ -129,6 +131,7 @@ class Plan:
     fail_if: tuple[str, ...]
     rivals: int | str | tuple[str, ...] = NO_RIVALS
     origins: Mapping[str, str] = field(default_factory=dict)
+    training_images: Mapping[str, int] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     margin: float | None = None
     case_number: str = ""
@@ -152,6 +155,7 @@ class Plan:
         for table, key, default in (
             (values, "rivals", NO_RIVALS),
             (values, "origins", {}),
+            (values, "training_images", {}),
             (values, "unknown", ()),
             (values, "margin", None),
             (values, "case_number", ""),
@@ -279,6 +283,7 @@ def _plan(path: Path, text: str, content: dict[str, Any], note: Callable[[str], 
         fail_if=file.gate.fail_if,
         rivals=_rivals(path, file.rivals, tested),
         origins=_origins(path, file.artists, tested),
+        training_images=_training_images(path, file.artists, tested),
         unknown=_unknown(path, file, tested),
         margin=file.compare.margin,
         case_number=file.case.number,
@@ -354,6 +359,16 @@ def _origins(path: Path, artists: ArtistsTable, tested: Sequence[str]) -> dict[s
         if name not in tested:
             raise ImindexError(f"{path}: artists.origins: {name!r} is not tested. Remove the line.")
         stated[name] = origin
+    return dict(sorted(stated.items()))
+
+
+def _training_images(path: Path, artists: ArtistsTable, tested: Sequence[str]) -> dict[str, int]:
+    stated = read_training_images(path.parent / artists.file) if artists.file else {}
+    for name, number in artists.training_images.items():
+        name = clean_name(name)
+        if name not in tested:
+            raise ImindexError(f"{path}: artists.training_images: {name!r} is not tested. Remove the line.")
+        stated[name] = number
     return dict(sorted(stated.items()))
 
 

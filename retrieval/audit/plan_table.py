@@ -44,6 +44,7 @@ from imindex.retrieval.plan_values import (
     Table,
     Text,
     Texts,
+    TrainingImages,
 )
 from imindex.retrieval.questions.settings import QuestionsTable
 
@@ -118,12 +119,14 @@ class Tests(Table, frozen=True, kw_only=True):
 
 
 class ArtistsTable(Table, frozen=True, kw_only=True):
-    """The artists to test: names, or a file of names; their origins; and names that the releases cannot know."""
+    """The artists to test: names, or a file of names; their origins; names that the releases cannot know; and how many
+    works of each artist the training data hold."""
 
     tested: Texts = ()
     file: Text = ""
     origins: Origins = msgspec.field(default_factory=dict)
     unknown: Texts = ()
+    training_images: TrainingImages = msgspec.field(default_factory=dict)
 
 
 class WorksTable(Table, frozen=True, kw_only=True):

@@ -35,6 +35,8 @@ class Asking:
         Whether the release is a model; otherwise its pictures exist.
     folder : Path
         To which paths in the plan are relative.
+    training_images : mapping of str to int
+        How many works of an artist the training data hold, as the plan states.
     """
 
     release: str
@@ -50,6 +52,7 @@ class Asking:
     seed: int = 0
     generates: bool = True
     folder: Path = field(default_factory=Path)
+    training_images: Mapping[str, int] = field(default_factory=dict)
 
 
 class Question(Protocol[S_contra]):
@@ -80,6 +83,12 @@ class Question(Protocol[S_contra]):
     def answer(self, study: Study, settings: S_contra) -> QuestionAnswer | None:
         """Answer the question for one release by one encoder; None if it does not concern this release."""
 
+    def given(self, asking: Asking, settings: S_contra) -> str:
+        """Return the folder or manifest of existing pictures that the question is about; empty if there are none.
+
+        They are indexed as the collection `collection_of(release, key)`, credited to the names of their folders.
+        """
+
     def digests(self, asking: Asking, settings: S_contra) -> Mapping[str, str]:
         """Return digests of further input files, by their name in the register; empty if there are none."""
 
@@ -93,6 +102,10 @@ class Plain:
     def shots(self, asking: Asking, settings: Any) -> Sequence[Shot]:
         """Need no further pictures."""
         return ()
+
+    def given(self, asking: Asking, settings: Any) -> str:
+        """Be about no existing pictures."""
+        return ""
 
     def digests(self, asking: Asking, settings: Any) -> Mapping[str, str]:
         """Have no further input files."""

@@ -14,6 +14,8 @@ MODULES = {
     "prompt_classes": "imindex.retrieval.questions.prompt_classes",
     "erasure": "imindex.retrieval.questions.erasure",
     "attributes": "imindex.retrieval.questions.attributes",
+    "likelihood_ratio": "imindex.retrieval.questions.likelihood_ratio",
+    "training_counts": "imindex.retrieval.questions.training_counts",
 }
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""
 

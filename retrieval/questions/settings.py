@@ -10,12 +10,15 @@ from imindex.retrieval.plan_values import (
     Adjust,
     Aliases,
     Controls,
+    Exposure,
     Given,
     PerName,
     Share,
     Table,
     Text,
     Texts,
+    ThresholdShape,
+    VerbalScale,
     Within,
 )
 
@@ -120,6 +123,39 @@ class Attributes(QuestionTable, frozen=True, kw_only=True):
     probes: bool = True
 
 
+class LikelihoodRatio(QuestionTable, frozen=True, kw_only=True):
+    """How much more probable a picture's score is if this artist was asked for than if another name was.
+
+    Attributes
+    ----------
+    questioned : str
+        Folder of questioned pictures, NAME/*, with the artist that each is said to imitate; or a manifest.
+    pictures : int
+        Pictures from one source that are scored together.
+    scale : str
+        Verbal scale that is shown with the numbers: none, or enfsi.
+    """
+
+    questioned: Text = ""
+    pictures: PerName = 1
+    scale: VerbalScale = "none"
+
+
+class TrainingCounts(QuestionTable, frozen=True, kw_only=True):
+    """Whether imitation depends on how many works of an artist the training data hold.
+
+    Attributes
+    ----------
+    measure : str
+        auc: nearness of the artist's own pictures. score: mean score of the own pictures less that of invented names.
+    shape : str
+        Of the threshold: step, or hinge.
+    """
+
+    measure: Exposure = "auc"
+    shape: ThresholdShape = "step"
+
+
 class QuestionsTable(Table, frozen=True, kw_only=True):
     """The table `[questions]` of a plan: one field per question, None if it is not asked."""
 
@@ -127,6 +163,8 @@ class QuestionsTable(Table, frozen=True, kw_only=True):
     prompt_classes: PromptClasses | None = None
     erasure: Erasure | None = None
     attributes: Attributes | None = None
+    likelihood_ratio: LikelihoodRatio | None = None
+    training_counts: TrainingCounts | None = None
 
     def asked(self) -> Iterator[tuple[str, QuestionTable]]:
         """Yield the key and the settings of each question that is asked, in the order of this class."""

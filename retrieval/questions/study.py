@@ -92,6 +92,8 @@ class Study:
         Pictures of this release that were blocked.
     folder : Path
         To which paths in the plan, and in the index, are relative.
+    training_images : mapping of str to int
+        How many works of an artist the training data hold, as the plan states.
     others : mapping of str to Study
         The other releases of the audit by the same encoder.
     base_name : str
@@ -113,6 +115,7 @@ class Study:
     blocked: Sequence[BlockedPicture] = ()
     folder: Path = field(default_factory=Path)
     others: Mapping[str, Study] = field(default_factory=dict)
+    training_images: Mapping[str, int] = field(default_factory=dict)
     base_name: str = ""
     asked: Mapping[str, QuestionTable] = field(default_factory=dict)
 

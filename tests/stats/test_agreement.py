@@ -181,7 +181,7 @@ def simulate(
     n_raters: int,
 ) -> np.ndarray:
     """Shares of the choices of sets of trials, each set of one name against others."""
-    n_sets, n_trials = shape
+    n_sets, _ = shape
     latent = (
         effect
         + name * rng.standard_normal((n_sets, 1))

@@ -6,15 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imindex.retrieval.report.questions import attributes, erasure, name_adds, prompt_classes
+from imindex.retrieval.report.questions import (
+    attributes,
+    erasure,
+    likelihood_ratio,
+    name_adds,
+    prompt_classes,
+    training_counts,
+)
 from imindex.retrieval.report.questions.section import Section
 from imindex.retrieval.results.questions import (
     AnyAnswer,
     AttributesAnswer,
     ErasureAnswer,
+    LikelihoodRatioAnswer,
     NameAddsAnswer,
     PromptClassesAnswer,
     QuestionAnswer,
+    TrainingCountsAnswer,
 )
 
 Draw = Callable[[str, Any], Section]
@@ -24,6 +33,8 @@ SECTIONS: Mapping[type[QuestionAnswer], tuple[str, Draw]] = {
     PromptClassesAnswer: ("Classes of prompts", prompt_classes.section),
     ErasureAnswer: ("Erased artists", erasure.section),
     AttributesAnswer: ("Style attributes", attributes.section),
+    LikelihoodRatioAnswer: ("Likelihood ratios", likelihood_ratio.section),
+    TrainingCountsAnswer: ("Works in the training data", training_counts.section),
 }
 """Title and section of each type of answer, in the order of the page. Functions take an identity that is unique on the
 page, for the figures, and the answer."""

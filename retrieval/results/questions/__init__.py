@@ -12,12 +12,19 @@ from imindex.retrieval.results.questions.attributes import (
 )
 from imindex.retrieval.results.questions.base import QuestionAnswer
 from imindex.retrieval.results.questions.erasure import ErasedArtist, ErasureAnswer, KeptArtist
+from imindex.retrieval.results.questions.likelihood_ratio import (
+    CalibratedArtist,
+    LikelihoodRatioAnswer,
+    QuestionedPictures,
+    ValidatedRatios,
+)
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
 from imindex.retrieval.results.questions.prompt_classes import (
     ByPromptClass,
     PromptClassesAnswer,
     PromptClassResult,
 )
+from imindex.retrieval.results.questions.training_counts import CountedArtist, TrainingCountsAnswer
 
 __all__ = [
     "AddedByName",
@@ -28,17 +35,30 @@ __all__ = [
     "AttributesAnswer",
     "AttributesOfArtist",
     "ByPromptClass",
+    "CalibratedArtist",
     "CarriedShare",
+    "CountedArtist",
     "ErasedArtist",
     "ErasureAnswer",
     "KeptArtist",
+    "LikelihoodRatioAnswer",
     "NameAddsAnswer",
     "PromptClassResult",
     "PromptClassesAnswer",
     "QuestionAnswer",
+    "QuestionedPictures",
+    "TrainingCountsAnswer",
+    "ValidatedRatios",
 ]
 
-AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer | AttributesAnswer
+AnyAnswer = (
+    NameAddsAnswer
+    | PromptClassesAnswer
+    | ErasureAnswer
+    | AttributesAnswer
+    | LikelihoodRatioAnswer
+    | TrainingCountsAnswer
+)
 """The union of all answers: JSON tells them apart by `question`."""
 
 
