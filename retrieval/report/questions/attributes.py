@@ -36,7 +36,8 @@ def section(identity: str, answer: AttributesAnswer) -> Section:
         tables=tuple(table for table in tables if table.rows),
         shows=(
             "An attribute is a number that a person can check with the eye: how dark a picture is, how wide its "
-            "strokes are. It is tested where held-out works of the artist can be told by it. The pictures of the artist’s name "
+            "strokes are. It is tested where held-out works of the artist can be told by it. The pictures of the "
+            "artist’s name "
             "are then compared with those of invented names, which the same model made from the same prompts: a filled "
             "mark means that the name brings them nearer to the works."
         ),
@@ -125,7 +126,8 @@ def _shares(answer: AttributesAnswer) -> Table:
     return Table(
         title=(
             "Share of the match by the encoder’s score that goes along with a group of attributes, and in brackets "
-            f"what it adds after the others; {100 * answer.confidence_level:g} % intervals. For artists with a clear match"
+            f"what it adds after the others; {100 * answer.confidence_level:g} % intervals. For artists with a "
+            "clear match"
         ),
         head=("artist", *_GROUPS, "all", "interval", "AUC", "AUC without all"),
         rows=tuple(rows),
