@@ -73,7 +73,7 @@ Aliases = Annotated[
 ]
 
 TrainingImages = Annotated[
-    Mapping[str, Annotated[int, Meta(ge=0, le=10**12)]],
+    Mapping[str, Annotated[int, Meta(ge=0, le=10**12, description="Write a whole number, 0 or more.")]],
     Meta(description='Write numbers of pictures by artist: { "Ada Example" = 120 }.'),
 ]
 VerbalScale = Annotated[str, one_of(("none", "enfsi"))]

@@ -283,11 +283,12 @@ def _key(where: str, key: str) -> str:
 
 def _inside(hint: Any, step: str) -> Any:
     """Return the type of a field of a table, or of the items of a list."""
-    while typing.get_origin(hint) is Annotated:
+    while typing.get_origin(hint) in (Annotated, types.UnionType, typing.Union):
         hint = typing.get_args(hint)[0]
     if inspect.isclass(hint) and issubclass(hint, Table):
         return typing.get_type_hints(hint, include_extras=True)[step]
-    return typing.get_args(hint)[0]
+    values = typing.get_args(hint)
+    return values[-1] if typing.get_origin(hint) is Mapping else values[0]
 
 
 def _remedy(hint: Any) -> str:
