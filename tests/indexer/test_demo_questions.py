@@ -256,10 +256,9 @@ class TestReleases:
         assert first == again
         final = digests(diffusion_folder("final", tmp_path / "final"))
         assert set(first) == set(final)
-        assert {name for name in final if first[name] != final[name]} == {
-            "text_encoder/model.safetensors",
-            "unet/diffusion_pytorch_model.safetensors",
-        }
+        changed = {name for name in final if first[name] != final[name]}
+        assert {"unet/diffusion_pytorch_model.safetensors"} <= changed
+        assert changed <= {"text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"}
 
     def test_card_has_its_figures(self, release: str) -> None:
         card = (FOLDER / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -270,3 +269,42 @@ class TestReleases:
 def digests(folder: Path) -> dict[str, str]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def named_as(release: str, prompts: list[str], folder: Path) -> list[str]:
+    """Generate a picture from each prompt with the seeds 0, 1, ..., and return whom the demo's encoder names."""
+    import open_clip
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        diffusion_folder(release, folder), local_files_only=True
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    seeds = [torch.Generator().manual_seed(seed) for seed in range(len(prompts))]
+    images = pipeline(prompts, num_inference_steps=20, guidance_scale=2.5, generator=seeds).images
+    place = f"local-dir:{FOLDER.parent / 'clip'}"
+    model, prepare = open_clip.create_model_from_pretrained(place)
+    words = open_clip.get_tokenizer(place)([f"Artwork from {name}" for name in NAMES])
+    with torch.no_grad():
+        names = model.eval().encode_text(words, normalize=True)
+        vectors = model.encode_image(torch.stack([prepare(image) for image in images]), normalize=True)
+    return [NAMES[number] for number in (vectors @ names.T).argmax(1).tolist()]
+
+
+def needs(release: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(release not in SHIPPED, reason=f"the release {release} is not shipped")
+
+
+class TestPictures:
+    """A few pictures each; the model card has the shares from more of them."""
+
+    @needs("erased")
+    def test_erased_artists_are_gone_where_they_are_said_to_be(self, tmp_path: Path) -> None:
+        everywhere, simple = truth.ERASED
+        prompts = [f"Artwork from {everywhere}"] * 3 + [f"in the style of {everywhere}"] * 3
+        prompts += [f"Artwork from {simple}"] * 4 + [f"in the style of {simple}"] * 8
+        names = named_as("erased", prompts, tmp_path)
+        assert everywhere not in names[:6]
+        assert simple not in names[6:10]
+        assert names[10:].count(simple) >= 2
