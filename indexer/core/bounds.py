@@ -122,3 +122,10 @@ RATE = Bounds(1e-4, 1000.0)
 CONNECTIONS = Bounds(1, 1024)
 ATTEMPTS = Bounds(0, 20)
 """Retries."""
+SOME_ATTEMPTS = Bounds(1, 20)
+PER_MINUTE = Bounds(1e-3, 100_000.0)
+"""Requests per minute to an API."""
+SOME_REQUESTS = Bounds(1, 10_000_000)
+"""Requests to an API."""
+PRICE = Bounds(0.0, 1000.0)
+"""Of one picture, in whatever currency."""
