@@ -302,27 +302,27 @@ class _Run:
             if request.outcome == LOST and request.final:
                 self._log.append(LOST, {"id": request.id, "noticed": now(), "final": False})
         queue = deque(left)
-        threads = [
-            threading.Thread(target=self._work, args=(queue, client), name=f"asking-{n}", daemon=True)
-            for n in range(min(self._asking.concurrency, len(left)))
-        ]
+        ended: list[threading.Event] = []
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.2)
+            for number in range(min(self._asking.concurrency, len(left))):
+                end = threading.Event()
+                work = threading.Thread(target=self._work, args=(queue, client, end), name=f"asking-{number}")
+                work.daemon = True
+                work.start()
+                ended.append(end)
+            for end in ended:  # Thread.join says after Ctrl-C that a thread has ended that has not
+                while not end.wait(0.2):
+                    pass
         except BaseException:
             self._pace.end()  # answers that are on their way are paid for: they are waited for and written
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join(self._asking.timeout + 5)
+            for end in ended:
+                end.wait(self._asking.timeout + 5)
             raise
         if self._failure is not None:
             raise self._failure
         return self._problem
 
-    def _work(self, queue: deque[Shot], client: Client) -> None:
+    def _work(self, queue: deque[Shot], client: Client, end: threading.Event) -> None:
         try:
             while True:
                 try:
@@ -335,6 +335,8 @@ class _Run:
             with self._lock:
                 self._failure = self._failure or error
             self._pace.end()
+        finally:
+            end.set()
 
     def _picture(self, shot: Shot, client: Client) -> bool:
         """Ask for one picture until there is an outcome; return whether to go on with the next."""
