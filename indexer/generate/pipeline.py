@@ -60,6 +60,7 @@ class Pipeline:
             key: value for key, value in options.items() if value is not None and key in parameters
         }
         self._negative = model.negative_prompt
+        self._takes_negative = "negative_prompt" in parameters
         self.width, self.height = model.width_height() or (_side(self._pipe),) * 2
         kind = resolved.device.type
         self.batch_size = batch_size or max(
@@ -77,7 +78,7 @@ class Pipeline:
         """
         start = 0
         while start < len(shots):
-            batch = shots[start : start + self.batch_size]
+            batch = self._batch(shots, start)
             try:
                 images, unsafe = self._forward(batch)
             except (ImindexError, KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -90,6 +91,17 @@ class Pipeline:
             for shot, image, is_unsafe in zip(batch, images, unsafe, strict=True):
                 yield shot, image, SAFETY if is_unsafe else ONE_COLOUR if _one_colour(image) else None
             start += len(batch)
+
+    def _batch(self, shots: Sequence[Shot], start: int) -> Sequence[Shot]:
+        """Return the next batch: all of its pictures have a negative prompt of their own, or none has."""
+        batch = shots[start : start + self.batch_size]
+        own = [bool(shot.negative) for shot in batch]
+        if own[0] and not self._takes_negative:
+            raise ImindexError(
+                f"{self._name} takes no negative prompt, which {batch[0].path} needs. Remove the prompts that "
+                "have one."
+            )
+        return batch if len(set(own)) == 1 else batch[: own.index(not own[0])]
 
     def _about_failure(self, batch: Sequence[Shot], error: BaseException) -> str:
         first, *others = batch
@@ -111,7 +123,8 @@ class Pipeline:
         import torch
 
         padded = [*batch, *[batch[-1]] * (self.batch_size - len(batch))]
-        more = {"negative_prompt": [self._negative] * len(padded)} if self._negative else {}
+        negative = [shot.negative or self._negative for shot in padded]
+        more = {"negative_prompt": negative} if any(negative) else {}
         with (
             quiet(),
             no_foreign_code(self._name),

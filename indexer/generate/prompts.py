@@ -39,6 +39,8 @@ class Shot:
         A 63-bit integer.
     path : str
         Relative to the folder of the release, with forward slashes.
+    negative : str
+        The negative prompt; empty for that of the model's settings.
     """
 
     arm: str
@@ -48,6 +50,7 @@ class Shot:
     prompt: str
     seed: int
     path: str
+    negative: str = ""
 
     @property
     def kind(self) -> str:
@@ -66,11 +69,12 @@ def shots(  # noqa: PLR0913 - one parameter per key of a plan's [prompts]
     generic: Sequence[str] = (),
     per_generic: int = 20,
     seed: int = 0,
+    equal_seeds: bool = False,
 ) -> list[Shot]:
     """List the pictures to generate, in a fixed order: by arm, name, template and number.
 
     The seed and path of a picture depend only on the plan's seed, its name, template and number, so any subset in any
-    order gives the same pictures.
+    order gives the same pictures. With equal seeds, the seed does not depend on the name.
 
     Parameters
     ----------
@@ -90,6 +94,8 @@ def shots(  # noqa: PLR0913 - one parameter per key of a plan's [prompts]
         Pictures per generic prompt.
     seed : int
         The seed of the plan.
+    equal_seeds : bool
+        Whether the pictures of all names, and those without a name, have the same seeds for each template and number.
 
     Returns
     -------
@@ -126,7 +132,7 @@ def shots(  # noqa: PLR0913 - one parameter per key of a plan's [prompts]
     )  # fmt: skip
     PICTURES.check(n_pictures, "The number of pictures of a release (names x per_artist, with the controls)")
     listed = [
-        _with_name(seed, arm, name, template, number)
+        _with_name(seed, arm, name, template, number, equal_seeds)
         for arm, names in (("artist", artists), ("placebo", placebos), ("rival", rivals))
         for name in names
         for template in templates
@@ -155,12 +161,44 @@ def _per_template(per_artist: int, n_templates: int, has_names: bool) -> int:
     return per_artist // n_templates
 
 
-def _with_name(seed: int, arm: str, name: str, template: str, number: int) -> Shot:
+def _with_name(seed: int, arm: str, name: str, template: str, number: int, equal_seeds: bool) -> Shot:
     prompt = template.replace(PLACEHOLDER, name)
     path = (
         f"names/{safe_name(name)}/{safe_name(template.replace(PLACEHOLDER, ''), template)}-{number:04d}.png"
     )
-    return Shot(arm, name, template, number, prompt, picture_seed(seed, name, template, number), path)
+    seeded = picture_seed(seed, "" if equal_seeds else name, template, number)
+    return Shot(arm, name, template, number, prompt, seeded, path)
+
+
+def question_shot(
+    arm: str, name: str, template: str, number: int, prompt: str, *, seed: int, negative: str = ""
+) -> Shot:
+    """Return a picture for a further question, whose seed depends on the template and the number only.
+
+    Parameters
+    ----------
+    arm : str
+        artist, placebo, rival, nameless or generic.
+    name : str
+        The name that the picture is credited to; empty in the arms nameless and generic.
+    template : str
+        A text that identifies the kind of prompt, the same for all names.
+    number : int
+        Counts from 0 for each name and template.
+    prompt : str
+    seed : int
+        The seed of the plan.
+    negative : str
+        The negative prompt.
+
+    Returns
+    -------
+    Shot
+        Pictures of the same template and number have the same seed, whatever the name.
+    """
+    folder = f"names/{safe_name(name)}" if name else arm
+    path = f"{folder}/{safe_name(template.replace(PLACEHOLDER, ''), template)}-{number:04d}.png"
+    return Shot(arm, name, template, number, prompt, picture_seed(seed, "", template, number), path, negative)
 
 
 def _without_name(seed: int, arm: str, template: str, number: int) -> Shot:

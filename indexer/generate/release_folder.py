@@ -201,8 +201,11 @@ class Folder:
             "collection": self.release,
             "seed": str(shot.seed),
         }  # JSON readers round numbers of 63 bits
+        if shot.negative:
+            fields["negative"] = shot.negative
         return {
             **{key: fields[key] for key in _OF_SHOT},
+            **({"negative": shot.negative} if shot.negative else {}),
             **{k: v for k, v in rest.items() if k not in fields},
         }
 
@@ -241,10 +244,10 @@ def missing_shots(shots: Sequence[Shot], folder: Path) -> list[Shot]:
 def _is_done(folder: Path, shot: Shot, line: Line | None) -> bool:
     if line is None:
         return False
-    for key in ("seed", "prompt"):
-        if str(line[key]) != str(getattr(shot, key)):  # earlier versions wrote seeds as numbers
+    for key in ("seed", "prompt", "negative"):
+        if str(line.get(key, "")) != str(getattr(shot, key)):  # earlier versions wrote seeds as numbers
             raise ImindexError(
-                f"{folder / shot.path} was made with {key} {line[key]!r}, not {getattr(shot, key)!r}. "
+                f"{folder / shot.path} was made with {key} {line.get(key, '')!r}, not {getattr(shot, key)!r}. "
                 "Pass the same --seed, or generate into another folder."
             )
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from msgspec.structs import replace as set_fields
@@ -41,6 +42,10 @@ from imindex.retrieval.evidence.release_walk import Observed, Wanted
 from imindex.retrieval.evidence.set_scores import set_scores
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.questions.question import Question
+from imindex.retrieval.questions.registry import asked
+from imindex.retrieval.questions.settings import QuestionTable
+from imindex.retrieval.questions.study import Study as QuestionStudy
 from imindex.retrieval.results import (
     AuditFindings,
     AuditResult,
@@ -49,6 +54,7 @@ from imindex.retrieval.results import (
     RegisterEntry,
     Verdict,
 )
+from imindex.retrieval.results.questions import Answered, AnyAnswer
 from imindex.retrieval.vectors.whitened import whitened
 from imindex.stats.combination import COMBINATION
 
@@ -103,6 +109,7 @@ def assess(
     plan, looks = run.plan, Looks()
     results: list[AuditResult] = []
     comparisons: list[Comparison] = []
+    answers: list[AnyAnswer] = []
     for encoder, output in zip(plan.encoders, built, strict=True):
         with Index(output.path) as index:
             view = whitened(index) if plan.tests.whiten else index
@@ -111,6 +118,8 @@ def assess(
             if plan.base:
                 others = [release for release in plan.releases if release.name != plan.base]
                 comparisons += [study.comparison(release, results) for release in others]
+            own = [result for result in results if result.encoder == encoder.name]
+            answers += study.answers(own, made)
     results = [decided(result, entries) for result in results]
     combined = _combined(run, inputs, results)
     paths = [output.path for output in built]
@@ -126,6 +135,7 @@ def assess(
         works=works_of_artists(paths, plan.tested),
         as_paper=plan.tests.as_paper or run.as_paper,
         combined=combined,
+        questions=tuple(answers),
     )
 
 
@@ -245,6 +255,66 @@ class _Study:
             comparison = kept(run, *self._comparison_kept(release), compute)
             return set_fields(comparison, encoder=self._encoder.name)
 
+    def answers(self, results: Sequence[AuditResult], made: Sequence[Made]) -> list[AnyAnswer]:
+        """Return the answers to the further questions of the plan, question by question."""
+        run, plan = self._run, self._run.plan
+        if not any(asked(plan.questions)):
+            return []
+        studies = {
+            release.name: self._question_study(release, result, pictures)
+            for release, result, pictures in zip(plan.releases, results, made, strict=True)
+        }
+        answers: list[AnyAnswer] = []
+        for question, settings in asked(plan.questions):
+            for release in plan.releases:
+                others = {name: one for name, one in studies.items() if name != release.name}
+                study = studies[release.name].with_others(others)
+                with run.stage(f"answer {question.key} for {release.name} by {self._encoder.name}", 0):
+                    answer = kept(
+                        run,
+                        run.workspace.answers(self._path, release.name, question.key),
+                        self._shared.index,
+                        self._about_question(study, question.key, made),
+                        Answered,
+                        functools.partial(_answered, question, study, settings),
+                    )
+                answers += () if answer.answer is None else (answer.answer,)
+        return answers
+
+    def _question_study(self, release: Release, result: AuditResult, made: Made) -> QuestionStudy:
+        plan = self._run.plan
+        return QuestionStudy(
+            shared=self._shared,
+            release=release.name,
+            encoder=self._encoder.name,
+            testing=testing_of(plan, release, self._inputs),
+            tested=plan.tested,
+            placebos=tuple(self._inputs.placebos[release.name]),
+            rivals=tuple(self._inputs.rivals.get(release.name, ())),
+            templates=tuple(plan.prompts.templates),
+            matching=result.matching,
+            texts=self._texts,
+            blocked=made.blocked,
+            folder=plan.folder,
+            base_name=plan.base,
+            asked=dict(plan.questions.asked()),
+        )
+
+    def _about_question(self, study: QuestionStudy, key: str, made: Sequence[Made]) -> Mapping[str, object]:
+        """Return what the answer to a question depends on, beside the index."""
+        plan = self._run.plan
+        return {
+            "question": key,
+            "settings": plan.questions.digested(),
+            "testing": {name: asdict(one.testing) for name, one in (("", study), *study.others.items())},
+            "names": [study.tested, study.placebos, study.rivals, study.templates, plan.base],
+            "pictures": [
+                {one: part.digest for one, part in (("", release), *release.questions.items())}
+                for release in made
+            ],
+            "inputs": dict(self._inputs.digests),
+        }
+
     @property
     def _several(self) -> bool:
         """Whether encoders are combined."""
@@ -349,6 +419,11 @@ class _Study:
         n_artists = len(index.artists)
         pairs = np.bincount(works, minlength=n_artists) @ np.bincount(artist, minlength=n_artists)
         return 8 * ((len(artist) + len(releases) * len(works)) * n_artists + 2 * int(pairs))
+
+
+def _answered(question: Question[Any], study: QuestionStudy, settings: QuestionTable) -> Answered:
+    answer = question.answer(study, settings)
+    return Answered(answer=None if answer is None else cast(AnyAnswer, answer))
 
 
 def _gate(

@@ -140,7 +140,7 @@ def _changes(run: Run, inputs: Inputs, name: str) -> str:
 
 
 def _build(run: Run, encoder: EncoderSpec, inputs: Inputs, made: Sequence[Made], encoders: Encoders) -> Built:
-    items: list[Item] = [*inputs.works, *(item for release in made for item in release.items)]
+    items: list[Item] = [*inputs.works, *(item for release in made for item in release.every_item)]
     path = run.workspace.index(encoder)
     refuse_links(path)
     if path.exists() and not _has_arms(path):

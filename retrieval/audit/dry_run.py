@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, needed_placebos
-from imindex.retrieval.audit.models import BY_WORKS, encoder_arguments, model_settings, of_release, order
+from imindex.retrieval.audit.models import BY_WORKS, encoder_arguments, model_settings, of_release, orders
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.register import drawing_of
 from imindex.retrieval.compare.gate import BY_NAME, parse
+from imindex.retrieval.questions.question import collection_of
 from imindex.retrieval.results import Forecast, ForecastStage
 from imindex.stats.multiple import fewest_findable
 from imindex.stats.references import references_needed
@@ -41,8 +42,11 @@ def dry_run(run: Run) -> Forecast:
     """
     plan = run.plan
     inputs = gather(plan, run.show.note, drawing=drawing_of(run.workspace.folder), roots=named_roots(run))
-    stages = [_generation(run, release, inputs) for release in plan.releases if release.model]
+    stages = [
+        stage for release in plan.releases if release.model for stage in _generation(run, release, inputs)
+    ]
     made = sum(len(items) for items in inputs.made.values()) + sum(stage.total for stage in stages)
+    made += sum(len(items) for by_key in inputs.asked.values() for items in by_key.values())
     encodings = [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
     stages += [stage for stage, _ in encodings]
     names = len(plan.tested), sum(item.kind == "works" for item in inputs.works)
@@ -108,17 +112,20 @@ def _names(inputs: Inputs) -> list[str]:
     ]
 
 
-def _generation(run: Run, release: Release, inputs: Inputs) -> ForecastStage:
+def _generation(run: Run, release: Release, inputs: Inputs) -> list[ForecastStage]:
+    """Return the stages of a release: its own pictures, and those of each question."""
     from imindex.indexer.generate.generate import measure, missing
 
-    wanted = order(run.plan, release, inputs)
-    left = missing(wanted, run.workspace.pictures(release))
-    seconds: float | None = 0.0
-    if left:
-        with run.show.stage(f"measure {release.name}", 0), of_release(run.plan, release):
-            each = measure(left, model_settings(run, release), batch_size=run.compute.generate_batch)
-        seconds = each * len(left)
-    return _stage(f"generate {release.name}", len(wanted), len(left), seconds)
+    each: float | None = None
+    stages = []
+    for key, (folder, wanted) in orders(run, release, inputs).items():
+        left = missing(wanted, folder)
+        if left and each is None:
+            with run.show.stage(f"measure {release.name}", 0), of_release(run.plan, release):
+                each = measure(left, model_settings(run, release), batch_size=run.compute.generate_batch)
+        name = collection_of(release.name, key) if key else release.name
+        stages.append(_stage(f"generate {name}", len(wanted), len(left), (each or 0.0) * len(left)))
+    return stages
 
 
 def _encoding(run: Run, encoder: EncoderSpec, inputs: Inputs, made: int) -> tuple[ForecastStage, str]:

@@ -27,10 +27,12 @@ from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import read_bytes
 from imindex.indexer.sources.urls import IN_FLIGHT
 from imindex.indexer.store.index import Index
+from imindex.retrieval.audit.asking import check_questions, question_collections, question_digests
 from imindex.retrieval.audit.chosen import protocol_digests
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
 from imindex.retrieval.audit.rivals import further_rivals, rivals_needed
 from imindex.retrieval.audit.run import Run
+from imindex.retrieval.questions.question import collection_of
 from imindex.retrieval.results import BlockedPicture
 from imindex.stats.references import references_needed
 from imindex.stats.validity import FEWEST
@@ -51,6 +53,8 @@ class Inputs:
         Works of the tested artists (kind works) and of all others (background), and control pictures.
     blocked : mapping from release to tuple of BlockedPicture
         Pictures that the manifest of a release in `made` marks as blocked. They are not in `made`.
+    asked : mapping from release to mapping from key to tuple of Item
+        Existing pictures for the further questions of the plan.
     made : mapping from release to tuple of Item
         Pictures of the releases that the plan names by their pictures.
     placebos : mapping from release to tuple of str
@@ -80,6 +84,7 @@ class Inputs:
     references: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     blocked: Mapping[str, tuple[BlockedPicture, ...]] = field(default_factory=dict)
+    asked: Mapping[str, Mapping[str, tuple[Item, ...]]] = field(default_factory=dict)
 
     @property
     def background(self) -> tuple[str, ...]:
@@ -153,6 +158,12 @@ def gather(
         if release.pictures:
             digests[release.name] = _release_digest(plan, release, made[release.name])
     digests |= protocol_digests(plan)
+    asked = _asked(plan, note, roots)
+    digests |= {
+        collection_of(release, key): _asked_digest(items)
+        for release, by_key in asked.items()
+        for key, items in by_key.items()
+    }
     if secret is not None:
         digests[SECRET] = secret.digest
     notes = [
@@ -160,17 +171,22 @@ def gather(
         *_notes(plan, works, placebos),
         *_name_notes(plan, origins, references, rivals, secret),
     ]
+    rivals_of = {
+        one.name: rivals if one.model or isinstance(plan.rivals, tuple) else tuple(of_arm)
+        for one in plan.releases
+        if (of_arm := sorted(_of_arm(made.get(one.name, ()), "rival") - set(plan.tested)))
+        or one.model
+        or isinstance(plan.rivals, tuple)
+    }
+    check_questions(plan, placebos, rivals_of)
+    digests |= question_digests(plan, placebos, rivals_of)
     return Inputs(
         tuple(works), made, placebos, digests, tuple(notes),
         drawing=drawing,
         origins=origins,
         references={one.name: references for one in plan.releases if one.model and origins},
-        rivals={
-            one.name: rivals if one.model or isinstance(plan.rivals, tuple) else tuple(of_arm)
-            for one in plan.releases
-            if (of_arm := sorted(_of_arm(made.get(one.name, ()), "rival") - set(plan.tested)))
-            or one.model or isinstance(plan.rivals, tuple)
-        },
+        rivals=rivals_of,
+        asked=asked,
         blocked={
             name: tuple(
                 BlockedPicture(
@@ -182,6 +198,35 @@ def gather(
             for name, items in listed.items()
         },
     )  # fmt: skip
+
+
+def _asked(
+    plan: Plan, note: Callable[[str], None], roots: Mapping[str, str] | None
+) -> dict[str, dict[str, tuple[Item, ...]]]:
+    """Return the existing pictures of the questions: those of their collections in the manifests of the releases."""
+    asked: dict[str, dict[str, tuple[Item, ...]]] = {}
+    for release in plan.releases:
+        collections = question_collections(plan, release)
+        if not release.pictures or not collections:
+            continue
+        items = _find(plan, f"the pictures of {release.name}", release.pictures, "imitations", note, roots)
+        found = {
+            key: tuple(
+                item
+                for item in items
+                if item.collection == name and item.kind in ("imitations", "control") and not item.blocked
+            )
+            for key, name in collections.items()
+        }
+        asked[release.name] = {key: own for key, own in found.items() if own}
+    return asked
+
+
+def _asked_digest(items: Sequence[Item]) -> str:
+    """Return a SHA-256 over pictures of a question, with their arms, prompts and seeds."""
+    return json_digest(
+        [digest_of(items), sorted([item.artist, item.arm, item.prompt, item.seed] for item in items)]
+    )
 
 
 def needed_placebos(plan: Plan) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from imindex.indexer.sources.item import Item
@@ -28,6 +28,8 @@ class Made:
     text_encoders : tuple of str
         Text encoders of the pipeline.
     blocked : tuple of BlockedPicture
+    questions : mapping of str to Made
+        The pictures that further questions need, by the key of the question.
     """
 
     release: Release
@@ -37,3 +39,9 @@ class Made:
     settings: Mapping[str, Any]
     text_encoders: tuple[str, ...]
     blocked: tuple[BlockedPicture, ...]
+    questions: Mapping[str, Made] = field(default_factory=dict)
+
+    @property
+    def every_item(self) -> tuple[Item, ...]:
+        """The pictures, and those of the questions."""
+        return (*self.items, *(item for made in self.questions.values() for item in made.items))

@@ -23,6 +23,7 @@ from imindex.indexer.sources.find import find
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import make_folder, write_file
 from imindex.indexer.system.input_files import read_text
+from imindex.retrieval.audit.asking import question_folder, question_shots
 from imindex.retrieval.audit.inputs import Inputs, require_imitations
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.on_cluster import (
@@ -33,6 +34,7 @@ from imindex.retrieval.audit.on_cluster import (
 )
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.evidence.label_lengths import check_label_lengths
+from imindex.retrieval.questions.question import collection_of
 from imindex.retrieval.results import BlockedPicture
 
 if TYPE_CHECKING:
@@ -162,6 +164,7 @@ def order(plan: Plan, release: Release, inputs: Inputs) -> list[Shot]:
             generic=prompts.generic,
             per_generic=prompts.per_generic,
             seed=plan.seed,
+            equal_seeds=prompts.equal_seeds,
         )
 
 
@@ -276,7 +279,7 @@ def check_models(run: Run, inputs: Inputs, encoders: Encoders) -> set[str]:
     incomplete = [
         release
         for release in generated
-        if missing(order(run.plan, release, inputs), run.workspace.pictures(release))
+        if any(missing(wanted, folder) for folder, wanted in orders(run, release, inputs).values())
     ]
     if not incomplete:
         return set()
@@ -325,8 +328,10 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
     if not release.model:
         items = inputs.made[release.name]
         blocked = inputs.blocked.get(release.name, ())
-        return Made(release, items, "", inputs.digests[release.name], {}, (), blocked)
-    folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
+        made = Made(release, items, "", inputs.digests[release.name], {}, (), blocked)
+        return replace(made, questions=_given(release, inputs))
+    asked = orders(run, release, inputs)
+    folder, wanted = asked.pop("")
     n_names = (
         len(run.plan.tested) + len(inputs.placebos[release.name]) + len(inputs.rivals.get(release.name, ()))
     )
@@ -339,7 +344,44 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
             f"{release.name}: {len(made.blocked)} of {len(wanted)} pictures were blocked; the report lists them."
         )
     require_imitations(run.plan, release.name, made.items, blocked=len(made.blocked))
-    return made
+    return replace(
+        made,
+        questions={
+            key: _make_for_question(run, release, key, place, shots, whole=whole)
+            for key, (place, shots) in asked.items()
+        },
+    )
+
+
+def _make_for_question(
+    run: Run, release: Release, key: str, folder: Path, wanted: list[Shot], *, whole: bool
+) -> Made:
+    """Generate the missing pictures of a question."""
+    collection = collection_of(release.name, key)
+    run.show.note(f"{collection}: {len(wanted):,} pictures.")
+    with run.stage(f"generate {collection}", len(wanted)) as progress:
+        _generate(run, release, wanted, progress, whole=whole, folder=folder, collection=collection)
+    return _made(release, folder, {shot.path for shot in wanted}, collection)
+
+
+def _given(release: Release, inputs: Inputs) -> dict[str, Made]:
+    """Return the existing pictures of the questions."""
+    return {
+        key: Made(release, items, "", inputs.digests[collection_of(release.name, key)], {}, (), ())
+        for key, items in inputs.asked.get(release.name, {}).items()
+    }
+
+
+def orders(run: Run, release: Release, inputs: Inputs) -> dict[str, tuple[Path, list[Shot]]]:
+    """Return folders and the pictures to generate into them: by question, "" for the release itself."""
+    folder = run.workspace.pictures(release)
+    with of_release(run.plan, release):
+        names = inputs.placebos[release.name], inputs.rivals.get(release.name, ())
+        asked = question_shots(run.plan, release, *map(tuple, names))
+    return {
+        "": (folder, order(run.plan, release, inputs)),
+        **{key: (question_folder(run.workspace, release, key), shots) for key, shots in asked.items()},
+    }
 
 
 def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
@@ -353,23 +395,33 @@ def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
     if release.model:
         from imindex.indexer.generate.release_folder import missing_shots
 
-        folder, wanted = run.workspace.pictures(release), order(run.plan, release, inputs)
-        gone = missing_shots(wanted, folder)
-        if gone:
-            raise ImindexError(
-                f"{folder} lacks {len(gone)} of the {len(wanted)} pictures of {release.name}. Restore them from a "
-                "backup, or run the audit again."
-            )
-        return _made(release, folder, {shot.path for shot in wanted})
+        made: dict[str, Made] = {}
+        for key, (folder, wanted) in orders(run, release, inputs).items():
+            gone = missing_shots(wanted, folder)
+            if gone:
+                raise ImindexError(
+                    f"{folder} lacks {len(gone)} of the {len(wanted)} pictures of {release.name}. Restore them from a "
+                    "backup, or run the audit again."
+                )
+            collection = collection_of(release.name, key) if key else ""
+            made[key] = _made(release, folder, {shot.path for shot in wanted}, collection)
+        return replace(made.pop(""), questions=made)
     return make(run, release, inputs)
 
 
 def _generate(
-    run: Run, release: Release, wanted: list[Shot], progress: Callable[[int, int], None], *, whole: bool
+    run: Run,
+    release: Release,
+    wanted: list[Shot],
+    progress: Callable[[int, int], None],
+    *,
+    whole: bool,
+    folder: Path | None = None,
+    collection: str = "",
 ) -> None:
     from imindex.indexer.generate.generate import generate
 
-    folder = run.workspace.pictures(release)
+    folder = folder or run.workspace.pictures(release)
     request = canonical_json({"model": release.model, **release.settings})
     record = folder / "asked.json"
     if whole and record.exists() and read_text(record) == request:
@@ -382,7 +434,7 @@ def _generate(
             wanted,
             folder,
             settings,
-            release=release.name,
+            release=collection or release.name,
             batch_size=run.compute.generate_batch,
             command=run.command,
             pipelines=pipelines,
@@ -391,14 +443,14 @@ def _generate(
     write_file(record, request.encode())
 
 
-def _made(release: Release, folder: Path, wanted: set[str]) -> Made:
+def _made(release: Release, folder: Path, wanted: set[str], collection: str = "") -> Made:
     manifest = folder / "manifest.jsonl"
     rows = [parse_json(line) for line in split_lines(read_text(manifest))]
     rows = [row for row in rows if row["path"] in wanted]
     blocked = {row["path"]: row for row in rows if row["blocked"]}
     paths = {os.path.normpath(folder / path) for path in wanted - blocked.keys()}
     items = tuple(
-        replace(item, collection=release.name)
+        replace(item, collection=collection or release.name)
         for item in find([manifest])
         if os.path.normpath(item.path) in paths
     )

@@ -30,6 +30,7 @@ from imindex.retrieval.audit.plan_table import (
     decode,
 )
 from imindex.retrieval.findings import TOGETHER
+from imindex.retrieval.questions.settings import QuestionsTable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -108,6 +109,8 @@ class Plan:
         The largest change between releases that does not matter.
     case_number, examiner : str
         For the report.
+    questions : QuestionsTable
+        Further questions.
     """
 
     path: Path
@@ -130,6 +133,7 @@ class Plan:
     margin: float | None = None
     case_number: str = ""
     examiner: str = ""
+    questions: QuestionsTable = field(default_factory=QuestionsTable)
 
     @property
     def folder(self) -> Path:
@@ -139,8 +143,10 @@ class Plan:
     @property
     def digest(self) -> str:
         """SHA-256 of the plan's values as canonical JSON; comments and layout do not change it."""
-        attributes = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "text")}
-        values = msgspec.to_builtins(attributes)
+        attributes = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "text", "questions")
+        }
+        values = msgspec.to_builtins(attributes) | {"questions": self.questions.digested()}
         # Keys that version 0.1.0 did not have are part of the digest unless they have their default: the digests of
         # old plans stay the same.
         for table, key, default in (
@@ -150,6 +156,8 @@ class Plan:
             (values, "margin", None),
             (values, "case_number", ""),
             (values, "examiner", ""),
+            (values, "questions", {}),
+            (values["prompts"], "equal_seeds", False),
             (values["prompts"], "placebo_seed", ""),
             (values["tests"], "statistic", Tests().statistic),
             (values["tests"], "copies_rate", Tests().copies_rate),
@@ -275,6 +283,7 @@ def _plan(path: Path, text: str, content: dict[str, Any], note: Callable[[str], 
         margin=file.compare.margin,
         case_number=file.case.number,
         examiner=file.case.examiner,
+        questions=file.questions,
     )
     names = [release.name for release in plan.releases]
     _check_names(path, "releases", names)

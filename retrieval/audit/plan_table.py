@@ -15,70 +15,37 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
 from imindex.indexer.core import bounds
-from imindex.indexer.core.bounds import Bounds
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.core.preprocess_bounds import COLORS
-from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
 from imindex.indexer.generate.prompts import DEFAULT_TEMPLATE
-from imindex.retrieval import results
 from imindex.retrieval.evidence.classify_release import GENERIC_LABELS
 from imindex.retrieval.evidence.copy_rule import RATE
-from imindex.retrieval.evidence.testing import ADJUSTMENTS, Testing
-from imindex.stats import set_statistics
-from imindex.stats.set_statistics import STATISTICS
-
-_CONTROL = r"\x00-\x1f\x7f"
-
-
-def _within(range_: Bounds) -> Meta:
-    return Meta(ge=range_.least, le=range_.most, description=f"Write {range_}.")
-
-
-def _one_of(words: tuple[str, ...]) -> Meta:
-    return Meta(pattern=rf"\A({'|'.join(words)})\Z", description=f"Write one of {', '.join(words)}.")
-
-
-_TEXT = "Write a text in quotes."
-Text = Annotated[str, Meta(pattern=rf"\A[^{_CONTROL}]*\Z", max_length=bounds.MAX_TEXT, description=_TEXT)]
-Given = Annotated[
-    str,
-    Meta(
-        pattern=rf"\A(?=.*\S)[^{_CONTROL}]+\Z", max_length=bounds.MAX_NAME,
-        description=f"Write a text in quotes, of at most {bounds.MAX_NAME:,} characters.",
-    ),
-]  # fmt: skip
-Texts = Annotated[
-    tuple[Annotated[str, Meta(pattern=r"\S", description=_TEXT)], ...],
-    Meta(description='Write a list of texts: ["one", "two"].'),
-]
-Seed = Annotated[int, _within(bounds.SEED)]
-PerName = Annotated[int, _within(bounds.PER_NAME)]
-Controls = Annotated[int, _within(bounds.CONTROLS)]
-Steps = Annotated[int, _within(bounds.STEPS)]
-Resamples = Annotated[int, _within(bounds.RESAMPLES)]
-Scale = Annotated[float, _within(bounds.SCALE)]
-Share = Annotated[float, _within(bounds.SHARE)]
-Color = Annotated[str, _one_of(("auto", *COLORS))]
-DType = Annotated[str, _one_of(DTYPES)]
-Offload = Annotated[str, _one_of(OFFLOADS)]
-Csls = Annotated[int, _within(Bounds(0, bounds.CSLS_NEIGHBOURS.most))]
-Adjust = Annotated[results.Adjust, Meta(description=f"Write one of {', '.join(ADJUSTMENTS)}.")]
-Statistic = Annotated[set_statistics.Statistic, Meta(description=f"Write one of {', '.join(STATISTICS)}.")]
-Placebos = Annotated[int | str, Meta(description=f'Write {bounds.NAMES}, "auto", or "auto by origin".')]
-Rivals = Annotated[
-    int | str | tuple[str, ...],
-    Meta(description=f'Write "auto", "none", {bounds.NAMES}, or a list of names.'),
-]
-Origins = Annotated[
-    Mapping[str, str], Meta(description='Write origins by artist: { "Ada Example" = "polish" }.')
-]
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of a plan; unknown keys are refused."""
+from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.plan_values import (
+    CONTROL,
+    Adjust,
+    Color,
+    Controls,
+    Csls,
+    DType,
+    Given,
+    Offload,
+    Origins,
+    PerName,
+    Placebos,
+    Resamples,
+    Rivals,
+    Scale,
+    Seed,
+    Share,
+    Statistic,
+    Steps,
+    Table,
+    Text,
+    Texts,
+)
+from imindex.retrieval.questions.settings import QuestionsTable
 
 
 class Prompts(Table, frozen=True, kw_only=True):
@@ -96,6 +63,8 @@ class Prompts(Table, frozen=True, kw_only=True):
         from:FILE, a secret seed of these names; by default they follow from the plan's seed.
     nameless : int
         Number of control pictures, from the templates without the name.
+    equal_seeds : bool
+        Whether the pictures of all names, and those without a name, have the same seeds.
     generic : tuple of str
         Prompts without any name.
     per_generic : int
@@ -107,6 +76,7 @@ class Prompts(Table, frozen=True, kw_only=True):
     placebos: Placebos = "auto"
     placebo_seed: Text = ""
     nameless: Controls = 20
+    equal_seeds: bool = False
     generic: Texts = ()
     per_generic: PerName = 20
 
@@ -152,7 +122,7 @@ class ArtistsTable(Table, frozen=True, kw_only=True):
 
     tested: Texts = ()
     file: Text = ""
-    origins: Origins = {}
+    origins: Origins = msgspec.field(default_factory=dict)
     unknown: Texts = ()
 
 
@@ -249,6 +219,7 @@ class PlanFile(Table, frozen=True, kw_only=True):
     compare: CompareTable = CompareTable()
     gate: GateTable = GateTable()
     case: CaseTable = CaseTable()
+    questions: QuestionsTable = QuestionsTable()
 
 
 def decode(path: Path, content: Mapping[str, Any]) -> PlanFile:
@@ -298,7 +269,7 @@ def _explain(message: str, content: Mapping[str, Any]) -> str:
         return f"{where} is not a table. Write [{where}] and its keys below."
     if hint is not None and typing.get_origin(hint) is tuple:
         return f"{where} is not a list of tables. Begin each with [[{where}]]."
-    if isinstance(value, str) and re.search(f"[{_CONTROL}]", value):
+    if isinstance(value, str) and re.search(f"[{CONTROL}]", value):
         return f"{where} contains a control character. Remove it."
     return f"{where} is {bounds.shown(value)}. {_remedy(hint)}"
 

@@ -213,7 +213,7 @@ def _index_faults(
                 f"{path.name}: encoder",
                 f"the index names {index.encoder.short_name()}, not the encoder of the plan, {spec.model}",
             )
-        items = (*inputs.works, *(item for release in made for item in release.items))
+        items = (*inputs.works, *(item for release in made for item in release.every_item))
         for fault in row_faults(index, items, run.compute.limits, run.compute.roots):
             yield Fault(f"{path.name}: {fault.where}", fault.said)
 

@@ -63,6 +63,10 @@ class Workspace:
         suffix = f"-against-{slug(base)}" if base else ""
         return self.folder / "results" / index.stem / f"{slug(release)}{suffix}.json"
 
+    def answers(self, index: Path, release: str, key: str) -> Path:
+        """Return the file of the answer to a further question about a release with an index."""
+        return self.folder / "results" / index.stem / f"{slug(release)}-question-{key}.json"
+
 
 @dataclass(frozen=True)
 class Compute:

@@ -238,6 +238,8 @@ def _reason(value: str | None) -> str:
 
 
 def _print_outcome(outcome: Outcome) -> None:
+    from imindex.retrieval.report.questions.catalogue import SECTIONS
+
     for result in outcome.report.results:
         if result.as_paper:
             _print_as_paper(f"{result.release} by {result.encoder}", result.as_paper)
@@ -245,6 +247,9 @@ def _print_outcome(outcome: Outcome) -> None:
         echo(f"{verdict.release}, {verdict.encoder}: {verdict.reason}")
     for sentence in outcome.report.answer:
         echo(sentence)
+    for answer in outcome.report.questions or ():
+        title = SECTIONS[type(answer)][0]
+        echo(f"{title} ({answer.release} by {answer.encoder}): {answer.statement}")
     page = next(path for path in outcome.files if path.suffix == ".html")
     echo(
         f"Audited {count(len(outcome.report.releases), 'release')} by plan "

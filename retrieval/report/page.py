@@ -18,6 +18,7 @@ from imindex.retrieval.report.figures.catalogue import figures, findings_of
 from imindex.retrieval.report.figures.changes import change_figures
 from imindex.retrieval.report.figures.svg import Drawing, icon, shown
 from imindex.retrieval.report.propositions import ALTERNATIVE, CLAIM, bearings
+from imindex.retrieval.report.questions.catalogue import answered
 from imindex.retrieval.report.record_keeping import exclusions, prompt_origin, review
 from imindex.retrieval.report.style import TEMPLATES, page_style
 from imindex.retrieval.report.thumbnails import Thumbnails, digests_of_audit, places_of_audit
@@ -192,6 +193,7 @@ def page(
             for finding in Finding
             if tested and _occurs([*leads, *report.results], finding)
         ],
+        "asked_further": answered(report.questions or ()),
         "adjusted": report_text.ADJUSTED,
         "span": report_text.span,
         "percent_span": report_text.percent_span,

@@ -38,6 +38,7 @@ from imindex.retrieval.results import (
 )
 from imindex.retrieval.results.report_digest import digest
 from imindex.retrieval.results.tables import csv_cell
+from imindex.retrieval.results.tables import to_csv as rows_to_csv
 
 NOT_IN_CSV = ("rank_histogram", "neighbours")
 OF_THE_SETS = ("status", "n_works", "n_distinct_works", "n_imitations")
@@ -88,6 +89,7 @@ def assemble(findings: AuditFindings, provenance: Provenance) -> Report:
         limits=(),
         works=findings.works,
         combined=together or UNSET,
+        questions=findings.questions or UNSET,
     )
     report = replace(report, limits=limits(report))
     return replace(report, digest=digest(to_dict(report)))
@@ -143,6 +145,8 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
         "report.json": to_json(report, indent=1),
         "artists.csv": table(report).encode("utf-8-sig", "backslashreplace"),
     }
+    for key, text in answers_tables(report).items():
+        files[f"{key}.csv"] = text.encode("utf-8-sig", "backslashreplace")
     for name, data in files.items():
         write_file(folder / name, data)
     return [folder / name for name in files]
@@ -173,6 +177,16 @@ def table(report: Report) -> str:
     for release, encoder, cells in rows:
         writer.writerow([csv_cell(value) for value in (release, encoder, *cells.values())])
     return out.getvalue()
+
+
+def answers_tables(report: Report) -> dict[str, str]:
+    """Return the main table of each further question as CSV, by the question's key with underscores as hyphens."""
+    tables: dict[str, list[dict[str, object]]] = {}
+    for one in report.questions or ():
+        who: dict[str, object] = {"release": one.release, "encoder": one.encoder}
+        key = str(type(one).__struct_config__.tag).replace("_", "-")
+        tables.setdefault(key, []).extend(who | row for row in one.records())
+    return {key: rows_to_csv(rows) for key, rows in tables.items()}
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str, dict[str, object]]]:

@@ -10,6 +10,7 @@ from imindex.retrieval.results.combined import CombinedResult, ReleaseSetScores
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import Matching
 from imindex.retrieval.results.pictures import Copies, Neighbours
+from imindex.retrieval.results.questions import AnyAnswer
 from imindex.retrieval.results.records import (
     EncoderRecord,
     PlanRecord,
@@ -72,6 +73,8 @@ class AuditFindings(Result, kw_only=True, frozen=True):
         Whether the report also has the tests of Casper et al. 2023.
     combined : tuple of CombinedResult
         One per release; empty with one encoder.
+    questions : tuple of answers
+        Answers to the further questions of the plan.
     """
 
     title: str
@@ -85,6 +88,7 @@ class AuditFindings(Result, kw_only=True, frozen=True):
     works: tuple[WorkRecord, ...] = ()
     as_paper: bool = False
     combined: tuple[CombinedResult, ...] = ()
+    questions: tuple[AnyAnswer, ...] = ()
 
 
 class ForecastStage(Result, kw_only=True, frozen=True):

@@ -14,6 +14,7 @@ from imindex.retrieval.results.combined import CombinedResult
 from imindex.retrieval.results.comparison import Comparison, Verdict
 from imindex.retrieval.results.matching import ErrorRates, Exchangeability
 from imindex.retrieval.results.pictures import Copies, Neighbours
+from imindex.retrieval.results.questions import AnyAnswer
 from imindex.retrieval.results.records import (
     EncoderRecord,
     PlanRecord,
@@ -547,6 +548,9 @@ class Report(Result, kw_only=True, frozen=True):
         The works of the tested artists.
     combined : tuple of CombinedResult
         The findings by all encoders together, one entry per release; missing with one encoder.
+    questions : tuple of answers
+        Answers to the further questions of the plan, one per question, release and encoder that it concerns; missing
+        if none is asked. Each has its own correction over artists, and the answer does not rest on them.
     """
 
     format: Literal["imindex-report"]
@@ -566,3 +570,4 @@ class Report(Result, kw_only=True, frozen=True):
     limits: tuple[Limit, ...]
     works: tuple[WorkRecord, ...] = ()
     combined: tuple[CombinedResult, ...] | UnsetType = UNSET
+    questions: tuple[AnyAnswer, ...] | UnsetType = UNSET

@@ -1,0 +1,87 @@
+"""The further questions of a plan, and the pictures that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.prompts import Shot
+from imindex.retrieval.audit.plan import Plan, Release
+from imindex.retrieval.audit.run import Workspace
+from imindex.retrieval.questions.question import Asking, collection_of
+from imindex.retrieval.questions.registry import asked
+
+
+def asking_of(plan: Plan, release: Release, placebos: tuple[str, ...], rivals: tuple[str, ...]) -> Asking:
+    """Return what the questions of a plan may depend on, for one release."""
+    return Asking(
+        release=release.name,
+        base=plan.base,
+        releases=tuple(one.name for one in plan.releases),
+        tested=plan.tested,
+        placebos=tuple(placebos),
+        rivals=tuple(rivals),
+        templates=tuple(plan.prompts.templates),
+        per_artist=plan.prompts.per_artist,
+        nameless=plan.prompts.nameless,
+        equal_seeds=plan.prompts.equal_seeds,
+        seed=plan.seed,
+        generates=bool(release.model),
+        folder=plan.folder,
+    )
+
+
+def check_questions(
+    plan: Plan, placebos: Mapping[str, tuple[str, ...]], rivals: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Refuse questions that cannot be answered.
+
+    Raises
+    ------
+    ImindexError
+    """
+    for release in plan.releases:
+        asking = asking_of(plan, release, placebos[release.name], rivals.get(release.name, ()))
+        for question, settings in asked(plan.questions):
+            try:
+                question.check(asking, settings)
+            except ImindexError as error:
+                raise ImindexError(f"{plan.path}: {error}") from error
+
+
+def question_digests(
+    plan: Plan, placebos: Mapping[str, tuple[str, ...]], rivals: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """Return the digests of files that questions read, by their names in the register."""
+    digests: dict[str, str] = {}
+    for release in plan.releases:
+        asking = asking_of(plan, release, placebos[release.name], rivals.get(release.name, ()))
+        for question, settings in asked(plan.questions):
+            try:
+                digests.update(question.digests(asking, settings))
+            except ImindexError as error:
+                raise ImindexError(f"{plan.path}: {error}") from error
+    return digests
+
+
+def question_shots(
+    plan: Plan, release: Release, placebos: tuple[str, ...], rivals: tuple[str, ...]
+) -> dict[str, list[Shot]]:
+    """List the pictures that the questions need of a release, by the key of the question."""
+    asking = asking_of(plan, release, placebos, rivals)
+    wanted = {
+        question.key: list(question.shots(asking, settings)) for question, settings in asked(plan.questions)
+    }
+    return {key: shots for key, shots in wanted.items() if shots}
+
+
+def question_folder(workspace: Workspace, release: Release, key: str) -> Path:
+    """Return the folder of the generated pictures of a question."""
+    folder = workspace.pictures(release)
+    return folder.with_name(f"{folder.name}-{key}")
+
+
+def question_collections(plan: Plan, release: Release) -> dict[str, str]:
+    """Return the collections of the questions' pictures, by the key of the question."""
+    return {question.key: collection_of(release.name, question.key) for question, _ in asked(plan.questions)}

@@ -1,0 +1,214 @@
+"""What does a name add? From no name to an invented name to the artist's name, at equal seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec.structs import replace
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.questions.question import Asking, Plain
+from imindex.retrieval.questions.settings import NameAdds
+from imindex.retrieval.questions.study import Named, Study
+from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.results.questions import AddedByName, NameAddsAnswer
+from imindex.retrieval.vectors.blocks import Float64, Int64
+from imindex.stats.keyed import generator
+from imindex.stats.multiple import adjust, called
+from imindex.stats.name_change import movement
+from imindex.stats.named_sets import compare_names, in_cells
+from imindex.stats.over_artists import Contributions, interval
+from imindex.stats.references import references_needed
+
+FEWEST_CELLS = 4
+"""Pictures of each name below which the movement is not split."""
+
+
+class _NameAdds(Plain):
+    key, answered = "name_adds", NameAddsAnswer
+
+    def check(self, asking: Asking, settings: NameAdds) -> None:
+        """Require equal seeds, and a nameless picture for each picture of a name."""
+        if not asking.generates:
+            return
+        if not asking.equal_seeds:
+            raise ImindexError(
+                "questions.name_adds compares pictures of equal seeds, but prompts.equal_seeds is not set. Write "
+                "equal_seeds = true in [prompts]."
+            )
+        if asking.nameless < asking.per_artist:
+            raise ImindexError(
+                f"questions.name_adds needs a picture without a name for each picture of a name, but prompts.nameless "
+                f"is {asking.nameless}. Write nameless = {asking.per_artist} in [prompts]."
+            )
+
+    def answer(self, study: Study, settings: NameAdds) -> NameAddsAnswer:
+        """Split what each artist's name adds into what all names share and what is the artist's own."""
+        tables = _Tables.of(study)
+        rows = [_artist(study, tables, artist) for artist in study.tested]
+        p = adjust([np.nan if row.p is None else row.p for row in rows], method=settings.adjust)
+        rows = [
+            row if np.isnan(value) else replace(row, p_adjusted=float(value))
+            for row, value in zip(rows, p, strict=True)
+        ]
+        found = [
+            row.artist for row, yes in zip(rows, called(p, level=study.testing.level), strict=True) if yes
+        ]
+        shares = np.array([row.moved_shared for row in rows if row.moved_shared is not None])
+        ends = (
+            interval(
+                Contributions(float(shares.mean()), shares, is_share=True),
+                confidence_level=study.testing.confidence_level,
+                rng=generator(study.testing.seed, "name adds"),
+            )
+            if len(shares)
+            else None
+        )
+        return NameAddsAnswer(
+            release=study.release,
+            encoder=study.encoder,
+            statement=_statement(study, rows, found, shares),
+            notes=tuple(_notes(study, tables, rows)),
+            adjust=settings.adjust,
+            level=study.testing.level,
+            confidence_level=study.testing.confidence_level,
+            statistic=study.testing.statistic,
+            n_found=len(found),
+            moved_shared=float(shares.mean()) if len(shares) else None,
+            moved_low=ends.low if ends else None,
+            moved_high=ends.high if ends else None,
+            artists=tuple(rows),
+        )
+
+
+class _Tables:
+    """The pictures of all names in cells of equal seeds."""
+
+    def __init__(self, pictures: Named, nameless: Named, names: tuple[str, ...], seeds: Int64):
+        self.pictures, self.nameless, self.names, self.seeds = pictures, nameless, names, seeds
+        self.cell, self.name = np.searchsorted(seeds, pictures.seeds), _numbers(pictures.names, names)
+        self.nameless_cell = np.searchsorted(seeds, nameless.seeds)
+
+    @classmethod
+    def of(cls, study: Study) -> _Tables:
+        """Arrange the pictures of a release; cells are the seeds that pictures without a name have."""
+        pictures = study.imitations().of([*study.tested, *study.placebos])
+        nameless = study.controls()
+        nameless = nameless.at(np.flatnonzero([arm == "nameless" for arm in nameless.arms]))
+        nameless = nameless.at(_first_of_each(nameless.seeds))
+        seeds = np.unique(nameless.seeds[nameless.seeds >= 0])
+        pictures = pictures.at(np.flatnonzero(np.isin(pictures.seeds, seeds)))
+        names = (*study.tested, *study.placebos)
+        keys = np.array([_numbers(pictures.names, names), pictures.seeds]).T
+        _, first = np.unique(keys, axis=0, return_index=True)
+        return cls(pictures.at(np.sort(first)), nameless, names, seeds)
+
+    def scores(self, values: Float64, nameless: Float64) -> tuple[Float64, Float64]:
+        """Return the table of names x cells of scores, and the scores of the pictures without a name."""
+        table = in_cells(self.cell, self.name, values, len(self.names), len(self.seeds))
+        none = np.full(len(self.seeds), np.nan)
+        none[self.nameless_cell] = nameless
+        return table, none
+
+
+def _numbers(names: tuple[str, ...], among: tuple[str, ...]) -> Int64:
+    place = {name: number for number, name in enumerate(among)}
+    return np.array([place[name] for name in names], np.int64)
+
+
+def _first_of_each(values: Int64) -> Int64:
+    kept = np.flatnonzero(values >= 0)
+    _, first = np.unique(values[kept], return_index=True)
+    return np.sort(kept[first])
+
+
+def _artist(study: Study, tables: _Tables, artist: str) -> AddedByName:
+    judged = artist in study.judged
+    n_tested, own_place = len(study.tested), study.tested.index(artist)
+    nothing = AddedByName(artist=artist, judged=judged, n_cells=0, n_invented=0)
+    if not len(tables.seeds) or study.number(artist) < 0:
+        return nothing
+    values, none = tables.scores(
+        study.scores(tables.pictures.vectors, artist), study.scores(tables.nameless.vectors, artist)
+    )
+    own, invented = values[own_place], values[n_tested:]
+    cells = ~np.isnan(own)
+    whole = ~np.isnan(invented[:, cells]).any(axis=1)
+    if not cells.any() or not whole.any():
+        return nothing
+    level = study.testing.confidence_level
+    tested = compare_names(own, invented, confidence_level=level)
+    # "What any name adds" compares the invented names with no name: the roles of `compare_names` are reversed.
+    shared = compare_names(-none[cells], -invented[whole][:, cells], confidence_level=level)
+    result = AddedByName(
+        artist=artist,
+        judged=judged,
+        nameless=float(none[cells].mean()),
+        invented=tested.reference,
+        named=tested.own,
+        works=float(study.scores(study.works_of(artist), artist).mean()),
+        shared=shared.difference,
+        shared_low=shared.interval.low,
+        shared_high=shared.interval.high,
+        own=tested.difference,
+        own_low=tested.interval.low,
+        own_high=tested.interval.high,
+        p=tested.pvalue if judged else None,
+        n_cells=tested.n_pictures,
+        n_invented=tested.n_references,
+    )
+    if tested.n_pictures < FEWEST_CELLS or tested.n_references < 2:
+        return result
+    vectors = np.full((len(tables.names), len(tables.seeds), tables.pictures.vectors.shape[1]), np.nan)
+    vectors[tables.name, tables.cell] = tables.pictures.vectors
+    plain = np.full(vectors.shape[1:], np.nan)
+    plain[tables.nameless_cell] = tables.nameless.vectors
+    moved = movement(
+        vectors[own_place, cells], vectors[n_tested:][whole][:, cells], plain[cells], confidence_level=level
+    )
+    return replace(
+        result,
+        moved_shared=moved.shared,
+        moved_low=moved.interval.low,
+        moved_high=moved.interval.high,
+        moved_shared_invented=moved.reference_shared,
+        p_moved=moved.pvalue,
+    )
+
+
+def _statement(study: Study, rows: list[AddedByName], found: list[str], shares: Float64) -> str:
+    judged = sum(row.p is not None for row in rows)
+    if not any(row.n_cells for row in rows):
+        return (
+            "This cannot be answered: no picture without a name has the same seed as a picture of an artist's name. "
+            "Record seeds in the manifest, and make both with the same ones."
+        )
+    if found:
+        verb = "adds something of its own" if len(found) == 1 else "add something of their own"
+        text = f"{len(found)} of {judged} artists’ names {verb}, beyond what invented names add: {listed(found)}."
+    else:
+        text = f"No artist’s name was shown to add anything beyond what invented names add ({judged} tested)."
+    if len(shares):
+        text += (
+            f" On average over artists, {float(shares.mean()):.0%} of the movement from no name to the artist’s name "
+            "is along the direction that invented names share."
+        )
+    return text
+
+
+def _notes(study: Study, tables: _Tables, rows: list[AddedByName]) -> list[str]:
+    notes = []
+    n = max((row.n_invented for row in rows), default=0)
+    if n and 1 / (1 + n) > study.testing.level:
+        notes.append(
+            f"With {n} invented names no p-value is at or below the level: "
+            f"{references_needed(study.testing.level)} are needed."
+        )
+    lacking = [row.artist for row in rows if 0 < row.n_cells < len(tables.seeds)]
+    if lacking:
+        notes.append(
+            f"Pictures of some seeds are missing for {listed(lacking)}; only seeds that the artist has are compared."
+        )
+    return notes
+
+
+QUESTION = _NameAdds()
