@@ -151,6 +151,11 @@ def ask(  # noqa: PLR0913
     """
     out = Path(out)
     release = release or out.resolve().name
+    if negative := [shot for shot in shots if shot.negative]:
+        raise ImindexError(
+            f"{negative[0].path} has a negative prompt, which the endpoint {settings.api} does not take. Remove the "
+            "prompts that have one."
+        )
     with locked(out, command) as lock_note:
         folder = Folder(out, release, {})
         folder.refuse_other({"release": release, **described(settings)})

@@ -25,7 +25,7 @@ def asking_of(plan: Plan, release: Release, placebos: tuple[str, ...], rivals: t
         templates=tuple(plan.prompts.templates),
         per_artist=plan.prompts.per_artist,
         nameless=plan.prompts.nameless,
-        equal_seeds=plan.prompts.equal_seeds,
+        equal_seeds=plan.prompts.equal_seeds and not release.api,
         seed=plan.seed,
         generates=bool(release.model),
         folder=plan.folder,

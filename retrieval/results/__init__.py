@@ -151,6 +151,7 @@ from imindex.retrieval.results.records import (
     Provenance,
     RegisterEntry,
     RejectedPicture,
+    RequestRecord,
     ReleaseRecord,
     WorkRecord,
 )
@@ -280,6 +281,7 @@ __all__ = [
     "RankFigures",
     "RegisterEntry",
     "RejectedPicture",
+    "RequestRecord",
     "ReleaseFindings",
     "ReleaseNames",
     "ReleaseRecord",
