@@ -11,22 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imindex.indexer.cli._runner_options import place_of, runner_options
-from imindex.indexer.core.bounds import (
-    CONNECTIONS,
-    CONTROLS,
-    NAMES,
-    PER_MINUTE,
-    PER_NAME,
-    PRICE,
-    SCALE,
-    SECONDS,
-    SEED,
-    SOME_ATTEMPTS,
-    SOME_REQUESTS,
-    STEPS,
-)
+from imindex.indexer.core.bounds import CONTROLS, NAMES, PER_NAME, SCALE, SEED, STEPS
 from imindex.indexer.core.errors import Interrupted
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
+from imindex.indexer.terminal.asking_options import fault_options, pace_options
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     Command,
@@ -51,7 +39,6 @@ if TYPE_CHECKING:
 
 SHOTS = "imindex.indexer.generate.prompts:shots"
 MODEL = "imindex.indexer.generate.model_settings:ModelSettings"
-ASKING = "imindex.indexer.image_api.settings:Asking"
 _OF_A_PIPELINE = (
     "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "negative_prompt", "dtype", "offload", "device",
     "batch_size", "on",
@@ -183,25 +170,6 @@ def _api_options(command: Command) -> Command:
             "--refusal-code", "refusal_codes", multiple=True, metavar="CODE",
             help="API: a further code by which it refuses prompts. Repeatable.",
         ),
-        click.option(
-            "--per-minute", cls=FromSignature, of=ASKING, type=within(PER_MINUTE), help="API: requests per minute."
-        ),
-        click.option(
-            "--concurrency", cls=FromSignature, of=ASKING, type=within(CONNECTIONS),
-            help="API: requests at the same time.",
-        ),
-        click.option(
-            "--timeout", cls=FromSignature, of=ASKING, type=within(SECONDS), metavar="SECONDS",
-            help="API: time for one request, to the last byte of its answer.",
-        ),
-        click.option(
-            "--attempts", cls=FromSignature, of=ASKING, type=within(SOME_ATTEMPTS),
-            help="API: attempts per picture where a fault may pass. A refusal is never asked again.",
-        ),
-        click.option(
-            "--max-requests", type=within(SOME_REQUESTS), help="API: stop after this many requests."
-        ),
-        click.option("--price", type=within(PRICE), help="API: of one picture, to print the expected cost."),
     )  # fmt: skip
 
 
@@ -224,6 +192,8 @@ def _api_options(command: Command) -> Command:
 @_prompt_options
 @_model_options
 @_api_options
+@pace_options
+@fault_options
 @runner_options
 @click.option(
     "--dry-run", is_flag=True, help="Print what would be made, without loading the model or asking the API."
@@ -231,10 +201,7 @@ def _api_options(command: Command) -> Command:
 @json_option
 @quiet_option
 @errors_for_people
-@click.pass_context
-def generate(
-    context: click.Context, model: str, out: Path, release: str, dry_run: bool, as_json: bool, **options: Any
-) -> None:
+def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Generate pictures from artists' names, and control pictures, with a diffusion model or an API.
 
     Every picture has its own seed, derived from --seed, name, template and number. A subset of the names, another
@@ -253,7 +220,7 @@ def generate(
     from imindex.indexer.generate.prompts import shots
 
     release = release or out.resolve().name
-    _refuse_others(context, bool(options["api"]))
+    _refuse_others(click.get_current_context(), bool(options["api"]))
     api = _api(model, options) if options["api"] else None
     place = place_of(options)
     artists, placebos, rivals = _names(options, out)

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 def api_settings(release: Release) -> ApiSettings:
     """Return what the API of a release is asked for."""
-    settings = {key: tuple(v) if isinstance(v, list) else v for key, v in release.settings.items()}
-    return ApiSettings(release.api, release.model, **settings)
+    return ApiSettings(release.api, release.model, **dict(release.settings))
 
 
 def missing_by_api(release: Release, wanted: Sequence[Shot], folder: Path) -> list[Shot]:

@@ -151,8 +151,8 @@ from imindex.retrieval.results.records import (
     Provenance,
     RegisterEntry,
     RejectedPicture,
-    RequestRecord,
     ReleaseRecord,
+    RequestRecord,
     WorkRecord,
 )
 from imindex.retrieval.results.release_names import (
@@ -281,7 +281,6 @@ __all__ = [
     "RankFigures",
     "RegisterEntry",
     "RejectedPicture",
-    "RequestRecord",
     "ReleaseFindings",
     "ReleaseNames",
     "ReleaseRecord",
@@ -291,6 +290,7 @@ __all__ = [
     "Report",
     "ReportArtist",
     "ReportResult",
+    "RequestRecord",
     "Result",
     "Row",
     "SampledWorks",
