@@ -29,6 +29,7 @@ def asking_of(plan: Plan, release: Release, placebos: tuple[str, ...], rivals: t
         seed=plan.seed,
         generates=bool(release.model),
         folder=plan.folder,
+        logged=tuple(one.name for one in plan.releases if one.api or one.requests),
     )
 
 

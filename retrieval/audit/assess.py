@@ -298,6 +298,7 @@ class _Study:
             folder=plan.folder,
             base_name=plan.base,
             asked=dict(plan.questions.asked()),
+            requests=made.requests,
         )
 
     def _about_question(self, study: QuestionStudy, key: str, made: Sequence[Made]) -> Mapping[str, object]:

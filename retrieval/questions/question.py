@@ -35,6 +35,8 @@ class Asking:
         Whether the release is a model; otherwise its pictures exist.
     folder : Path
         To which paths in the plan are relative.
+    logged : tuple of str
+        The releases with a log of requests.
     """
 
     release: str
@@ -50,6 +52,7 @@ class Asking:
     seed: int = 0
     generates: bool = True
     folder: Path = field(default_factory=Path)
+    logged: tuple[str, ...] = ()
 
 
 class Question(Protocol[S_contra]):

@@ -13,6 +13,7 @@ MODULES = {
     "name_adds": "imindex.retrieval.questions.name_adds",
     "prompt_classes": "imindex.retrieval.questions.prompt_classes",
     "erasure": "imindex.retrieval.questions.erasure",
+    "refusals": "imindex.retrieval.questions.refusals",
 }
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""
 

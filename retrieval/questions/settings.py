@@ -94,12 +94,25 @@ class Erasure(QuestionTable, frozen=True, kw_only=True):
     kept_margin: Share = 0.1
 
 
+class Refusals(QuestionTable, frozen=True, kw_only=True):
+    """Which names a service refuses, and what the withheld pictures could change.
+
+    Attributes
+    ----------
+    adjust : str
+        Correction of the p-values over the artists.
+    """
+
+    adjust: Adjust = "bh"
+
+
 class QuestionsTable(Table, frozen=True, kw_only=True):
     """The table `[questions]` of a plan: one field per question, None if it is not asked."""
 
     name_adds: NameAdds | None = None
     prompt_classes: PromptClasses | None = None
     erasure: Erasure | None = None
+    refusals: Refusals | None = None
 
     def asked(self) -> Iterator[tuple[str, QuestionTable]]:
         """Yield the key and the settings of each question that is asked, in the order of this class."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imindex.retrieval.report.questions import erasure, name_adds, prompt_classes
+from imindex.retrieval.report.questions import erasure, name_adds, prompt_classes, refusals
 from imindex.retrieval.report.questions.section import Section
 from imindex.retrieval.results.questions import (
     AnyAnswer,
@@ -14,6 +14,7 @@ from imindex.retrieval.results.questions import (
     NameAddsAnswer,
     PromptClassesAnswer,
     QuestionAnswer,
+    RefusalsAnswer,
 )
 
 Draw = Callable[[str, Any], Section]
@@ -22,6 +23,7 @@ SECTIONS: Mapping[type[QuestionAnswer], tuple[str, Draw]] = {
     NameAddsAnswer: ("What a name adds", name_adds.section),
     PromptClassesAnswer: ("Classes of prompts", prompt_classes.section),
     ErasureAnswer: ("Erased artists", erasure.section),
+    RefusalsAnswer: ("Refused and blocked pictures", refusals.section),
 }
 """Title and section of each type of answer, in the order of the page. Functions take an identity that is unique on the
 page, for the figures, and the answer."""

@@ -11,6 +11,7 @@ from imindex.retrieval.results.questions.prompt_classes import (
     PromptClassesAnswer,
     PromptClassResult,
 )
+from imindex.retrieval.results.questions.refusals import RefusalsAnswer, RefusedName
 
 __all__ = [
     "AddedByName",
@@ -24,9 +25,11 @@ __all__ = [
     "PromptClassResult",
     "PromptClassesAnswer",
     "QuestionAnswer",
+    "RefusalsAnswer",
+    "RefusedName",
 ]
 
-AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer
+AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer | RefusalsAnswer
 """The union of all answers: JSON tells them apart by `question`."""
 
 
