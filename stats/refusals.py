@@ -6,6 +6,7 @@ that as an outcome, compare it between names, and bound what the missing picture
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import scipy
 
 from imindex.stats.intervals import Interval
-from imindex.stats.set_scores import Float64, Int64
+from imindex.stats.set_scores import SHARE_OF_SETS, Float64, Int64
 
 _TIE = 1e-12
 
@@ -151,8 +152,8 @@ class WithheldBounds:
     auc_low, auc_high : float
         The same if each of them scored below, and above, everything: no assumption can lead outside.
     p_as_answered : float
-        p-value of the set's mean score among those of reference names, if the withheld pictures of each name were like
-        those of the same name that were made.
+        p-value of the set's mean score among those of reference names, by equally many pictures of each that were made:
+        if the withheld pictures of each name were like these.
     p_as_references : float
         The same if the withheld pictures of every name were like the mean reference name.
     p_low, p_high : float
@@ -184,7 +185,8 @@ def withheld_bounds(
     Parameters
     ----------
     own : array_like, shape (n,)
-        Scores of the pictures of a name that were made; n may be 0.
+        Scores of the pictures of a name that were made; n may be 0. If sets of other sizes are compared, the first
+        pictures of each stand for it, so their order must not depend on the scores.
     n_withheld : int
         Number of its pictures that were withheld.
     references : sequence of R array_like, shape (n_r,)
@@ -239,27 +241,25 @@ def withheld_bounds(
     least, most = (float(everything.min()), float(everything.max())) if len(everything) else (0.0, 0.0)
     mean = float(np.mean([values.mean() for values in there])) if there else np.nan
 
-    def p(own_value: float, reference_value: float | None) -> float:
-        """Return the p-value if withheld pictures have these scores; None: those of the same name that were made."""
+    def p(own_value: float, reference_value: float) -> float:
+        """Return the p-value if withheld pictures have these scores."""
+        if not total or not there:
+            return np.nan
         sets = [
             _mean(values, int(k), reference_value)
             for values, k in zip(listed, missing, strict=True)
-            if len(values) or (reference_value is not None and k)
+            if len(values) + k
         ]
-        if not total or not sets or not there:
-            return np.nan
-        mine = _mean(scores, m, own_value)
-        if np.isnan(mine):
-            return np.nan
-        tolerance = _TIE * max(1.0, abs(mine))
-        return (1 + sum(value >= mine - tolerance for value in sets)) / (1 + len(sets))
+        return _rank(_mean(scores, m, own_value), sets)
 
+    size = min(n, _common_size([len(values) for values in listed]))
+    equal = [float(values[:size].mean()) for values in listed if len(values) >= size] if size else []
     return WithheldBounds(
         auc=auc,
         auc_as_references=whole(0.5),
         auc_low=whole(0.0),
         auc_high=whole(1.0),
-        p_as_answered=p(float(scores.mean()), None) if n else np.nan,
+        p_as_answered=_rank(float(scores[:size].mean()), equal) if equal else np.nan,
         p_as_references=p(mean, mean),
         p_low=p(most, least),
         p_high=p(least, most),
@@ -267,11 +267,20 @@ def withheld_bounds(
     )
 
 
-def _mean(values: Float64, n_withheld: int, score: float | None) -> float:
-    """Return the mean of a set whose withheld pictures have a score; None: that of the others."""
-    if score is None:
-        return float(values.mean())
+def _mean(values: Float64, n_withheld: int, score: float) -> float:
+    """Return the mean of a set whose withheld pictures have a score."""
     return float((values.sum() + n_withheld * score) / (len(values) + n_withheld))
+
+
+def _rank(own: float, sets: Sequence[float]) -> float:
+    tolerance = _TIE * max(1.0, abs(own))
+    return (1 + sum(value >= own - tolerance for value in sets)) / (1 + len(sets))
+
+
+def _common_size(sizes: Sequence[int]) -> int:
+    """Return the largest size that `SHARE_OF_SETS` of the sets with pictures reach; 0 if none has any."""
+    ordered = sorted((size for size in sizes if size), reverse=True)
+    return ordered[max(0, math.ceil(SHARE_OF_SETS * len(ordered)) - 1)] if ordered else 0
 
 
 def _auc(own: Float64, others: Float64) -> float:

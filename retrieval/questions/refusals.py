@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -175,11 +176,11 @@ def _is_at(p: float | None, level: float) -> bool:
 def _drift(study: Study) -> Drift:
     """Compare early and late pictures of placebo names."""
     pictures = study.imitations().of(study.placebos)
-    times = {}
-    ordered = sorted((one for one in study.requests if one.time and one.sha256), key=lambda one: one.time)
-    for place, one in enumerate(ordered):
-        times.setdefault(one.sha256, place)
-    when = np.array([times.get(digest, -1) for digest in study.file_digests(pictures)], np.int64)
+    times: dict[str, float] = {}
+    for one in study.requests:
+        if one.sha256 and (seconds := _seconds(one.time)) is not None:
+            times[one.sha256] = min(seconds, times.get(one.sha256, seconds))
+    when = np.array([times.get(digest, -1.0) for digest in study.file_digests(pictures)])
     names = np.array(pictures.names)
     halves = []
     for name in study.placebos:
@@ -191,6 +192,15 @@ def _drift(study: Study) -> Drift:
     late = np.array([one for _, one in halves]).reshape(-1, dim)
     rng = generator(study.testing.seed, "drift", study.release)
     return drift_test(early, late, n_resamples=study.testing.n_resamples, rng=rng)
+
+
+def _seconds(time: str) -> float | None:
+    """Return a time of a log as a number; None if it is not ISO 8601. Without a zone it is UTC."""
+    try:
+        when = datetime.datetime.fromisoformat(time.strip().replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
 def _or_none(value: float) -> float | None:
@@ -212,7 +222,7 @@ def _statement(rows: Sequence[RefusedName], found: Sequence[str], placebos: Sequ
     return f"{shares} No artist’s name is shown to be withheld more often than invented names."
 
 
-def _notes(  # noqa: PLR0913
+def _notes(
     study: Study,
     settings: Refusals,
     counts: Counts,
@@ -241,23 +251,23 @@ def _notes(  # noqa: PLR0913
         )
     if depends:
         notes.append(
-            f"{listed(depends)}: the set is significant if the withheld pictures were like those that were made, and not "
-            "if they were like those of invented names. The finding depends on what was withheld."
+            f"{listed(depends)}: the set is significant if the withheld pictures were like those that were made, and "
+            "not if they were like those of invented names. The finding depends on what was withheld."
         )
     sizes = Counter(counts.get(name, Counter())[PICTURE] for name in study.placebos)
     if len(sizes) > 1:
         usual, n = sizes.most_common(1)[0]
         notes.append(
-            f"Because of what was withheld, only {n} of {len(study.placebos)} invented names have {usual} pictures, and "
-            "the others fewer or more. The main test compares sets of one size and leaves smaller ones out."
+            f"Because of what was withheld, only {n} of {len(study.placebos)} invented names have {usual} pictures, "
+            "and the others fewer or more. The main test compares sets of one size and leaves smaller ones out."
         )
     empty = [row.artist for row in rows if row.n_asked and not row.n_pictures]
     if empty:
         notes.append(f"{listed(empty)}: no picture was made, so nothing can be said of imitation.")
     if drift.pvalue <= level:
         notes.append(
-            f"Late pictures of invented names differ from early ones (p = {drift.pvalue:.2g}): the service changed while "
-            "it was asked. Names were asked for in a random order, so the tests stay valid; the pictures are those of "
+            f"Late pictures of invented names differ from early ones (p = {drift.pvalue:.2g}): the service changed "
+            "while it was asked. Names were asked for in a random order, so the tests stay valid; the pictures are those of "
             "several states of the service."
         )
     models = sorted({one.reported_model for one in study.requests if one.reported_model})

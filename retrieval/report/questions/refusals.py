@@ -50,14 +50,14 @@ def section(identity: str, answer: RefusalsAnswer) -> Section:
             ),
         ),
         shows=(
-            "Every request is counted: a refusal is an answer. An artist’s name is refused more often than invented ones "
-            "if few of these have as high a share. The bounds say what the tests on pictures could show if none had been "
-            "withheld."
+            "Every request is counted: a refusal is an answer. An artist’s name is refused more often than invented "
+            "ones if few of these have as high a share. The bounds say what the tests on pictures could show if none "
+            "had been withheld."
         ),
         shows_not=(
             "It does not say why a service refuses: a name may be on a list, or a filter may judge the prompt or the "
-            "picture. A name that is refused is no sign that the model cannot imitate the artist, nor that it can. Other "
-            "prompts, and the same prompt another day, may be answered otherwise."
+            "picture. A name that is refused is no sign that the model cannot imitate the artist, nor that it can. "
+            "Other prompts, and the same prompt another day, may be answered otherwise."
         ),
         notes=answer.notes,
     )  # fmt: skip
