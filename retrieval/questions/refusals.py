@@ -183,7 +183,7 @@ def _drift(study: Study) -> Drift:
     when = np.array([times.get(digest, -1.0) for digest in study.file_digests(pictures)])
     names = np.array(pictures.names)
     halves = []
-    for name in study.placebos:
+    for name in sorted(study.placebos):
         own = np.flatnonzero((names == name) & (when >= 0))
         if len(own) >= 2:
             halves.append(early_and_late(pictures.vectors[own].astype(np.float64), when[own]))
@@ -267,7 +267,7 @@ def _notes(
     if drift.pvalue <= level:
         notes.append(
             f"Late pictures of invented names differ from early ones (p = {drift.pvalue:.2g}): the service changed "
-            "while it was asked. Names were asked for in a random order, so the tests stay valid; the pictures are those of "
+            "while it was asked. If names were asked for in a random order, the tests stay valid, but the pictures are of "
             "several states of the service."
         )
     models = sorted({one.reported_model for one in study.requests if one.reported_model})

@@ -115,7 +115,7 @@ def test_refused_names_are_found_among_placebo_names(world: World) -> None:
     assert rows["Cy Painter"].p == rows["Bo Sample"].p == 1 / 21 and rows["Ada Example"].p == 1.0
     assert answer.n_found == 0, "three tests at 1/21: the corrected p is 1/14"
     assert rows["Cy Painter"].p_adjusted == pytest.approx(1.5 / 21)
-    assert "10 of 12" not in answer.statement and "6 of 12 pictures with artists’ names" in answer.statement
+    assert "6 of 12 pictures with artists’ names" in answer.statement
     assert "0 of 80 with invented names" in answer.statement
     assert any("no fewer than" in note for note in answer.notes)
     assert any("Cy Painter: no picture was made" in note for note in answer.notes)
@@ -201,9 +201,10 @@ def test_pictures_made_elsewhere_come_with_a_log(world: World, tmp_path: Path, t
     (tmp_path / "plan.toml").write_text(PLAN.format(release=release, encoder=tiny_model))
     outcome = run_audit(tmp_path)
     theirs, ours = answer_of(outcome), answer_of(world.outcome)
-    assert [(row.artist, row.n_refused, row.p, row.auc) for row in theirs.artists] == [
-        (row.artist, row.n_refused, row.p, row.auc) for row in ours.artists
+    assert [(row.artist, row.n_refused, row.p) for row in theirs.artists] == [
+        (row.artist, row.n_refused, row.p) for row in ours.artists
     ]
+    assert [row.auc_low for row in theirs.artists] == pytest.approx([row.auc_low for row in ours.artists])
     assert theirs.p_drift == ours.p_drift
     assert len(outcome.report.releases[0].blocked) == 6
     entries = read_register(tmp_path / "audit")
