@@ -26,7 +26,7 @@ from imindex.retrieval.questions.wording import listed
 from imindex.retrieval.results.questions import ByPromptClass, PromptClassesAnswer, PromptClassResult
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.stats.keyed import generator
-from imindex.stats.multiple import adjust, called
+from imindex.stats.multiple import adjust, called, fewest_findable
 from imindex.stats.named_sets import NamedSet, compare_names, in_cells
 from imindex.stats.over_artists import Contributions, difference, interval
 from imindex.stats.references import references_needed
@@ -319,6 +319,17 @@ def _notes(
     same = [name for name in study.tested if settings.aliases and name not in settings.aliases]
     if same and any(PLACEHOLDERS[-1] in kind.template for one in settings.classes for kind in kinds_of(one)):
         notes.append(f"No alias is stated for {listed(same)}: their own name stands in its place.")
+    tested = sum(row.p is not None for row in rows)
+    fewest = (
+        fewest_findable([1 / (1 + n)] * tested, level=study.testing.level, method=settings.adjust)
+        if n
+        else None
+    )
+    if tested and (fewest is None or fewest > 1):
+        notes.append(
+            f"Over all classes together, {f'no fewer than {fewest}' if fewest else 'none'} of {tested} pairs of an "
+            f"artist and a class can be found with {n} placebo names."
+        )
     notes.append(
         "The p-values are corrected over the artists of each class. Corrected over all classes together, "
         f"{sum(row.p_adjusted_all is not None and row.p_adjusted_all <= study.testing.level for row in rows)} of "

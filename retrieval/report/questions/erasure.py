@@ -26,7 +26,7 @@ def section(identity: str, answer: ErasureAnswer) -> Section:
         tables=(
             Table(
                 title="Erased artists, by way of asking",
-                head=("artist", "asked by", "AUC before", "AUC", "interval", "p of what is left", "pictures", "verdict"),
+                head=("artist", "asked by", "AUC before", "AUC", "interval", "p", "pictures", "verdict"),
                 rows=tuple(_erased_cells(row) for row in answer.artists),
                 strong=tuple(n for n, row in enumerate(answer.artists) if row.verdict == "remains"),
             ),

@@ -33,14 +33,17 @@ def section(identity: str, answer: PromptClassesAnswer) -> Section:
         tables=(
             Table(
                 title=f"Classes of prompts, means over artists; p corrected by {ADJUSTED[answer.adjust]}",
-                head=("class", "prompts", "source", "typicality", "found", "AUC", "interval", "change", "interval", "p"),
+                head=(
+                    "class", "prompts", "source", "typicality", "found", "AUC", "interval", "change", "interval", "p",
+                ),
                 rows=tuple(_of_class(one) for one in answer.classes),
             ),
             Table(
                 title="Each artist: AUC against invented names, and corrected p, in each class",
                 head=("artist", *(f"{name}{what}" for name in classes for what in ("", " p"))),
                 rows=tuple(
-                    (artist, *(cell for name in classes for cell in _cells(rows.get((artist, name))))) for artist in artists
+                    (artist, *(cell for name in classes for cell in _cells(rows.get((artist, name)))))
+                    for artist in artists
                 ),
                 folded=True,
             ),
