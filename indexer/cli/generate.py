@@ -41,7 +41,7 @@ SHOTS = "imindex.indexer.generate.prompts:shots"
 MODEL = "imindex.indexer.generate.model_settings:ModelSettings"
 _OF_A_PIPELINE = (
     "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "negative_prompt", "dtype", "offload", "device",
-    "batch_size", "on",
+    "batch_size", "equal_seeds", "on",
 )  # fmt: skip
 _OF_AN_API = (
     "key_env", "send_seeds", "response_format", "refusal_codes", "per_minute", "concurrency", "timeout", "attempts",
