@@ -177,15 +177,15 @@ def ask(  # noqa: PLR0913
                     problem = run.ask(left, client)
                 finally:
                     log.close()
-                    write_manifest(out, release, shots, settings)
-        requests = RequestLog(out / LOG).requests
-        answers = known_answers(requests, out, settings)
-        write_manifest(out, release, shots, settings)
-        if len(answers.keys() & {shot.path for shot in shots}) == len(shots):
+                    answers = known_answers(RequestLog(out / LOG).requests, out, settings)
+                    write_manifest(out, release, shots, settings, answers)
+        else:
+            write_manifest(out, release, shots, settings, answers)
+        if answers.keys() >= {shot.path for shot in shots}:
             unfinished.unmark(out)
         if problem:
             raise ImindexError(problem)
-        return _report(out, release, shots, answers, run.sent, there, len(lost), requests, notes)
+        return _report(out, release, shots, answers, run.sent, there, len(lost), notes)
 
 
 def described(settings: ApiSettings) -> Mapping[str, Any]:
@@ -241,9 +241,14 @@ def _is_whole(path: Path, sha256: str) -> bool:
         return False
 
 
-def write_manifest(folder: Path, release: str, shots: Sequence[Shot], settings: ApiSettings) -> None:
-    """Write the manifest of a release from its log: pictures, and pictures that were withheld, without a path."""
-    answers = known_answers(RequestLog(folder / LOG).requests, folder, settings)
+def write_manifest(
+    folder: Path,
+    release: str,
+    shots: Sequence[Shot],
+    settings: ApiSettings,
+    answers: Mapping[str, Request],
+) -> None:
+    """Write the manifest of a release: pictures, and pictures that were withheld, without a path."""
     lines = [
         _manifest_line(shot, answers[shot.path], release, settings) for shot in shots if shot.path in answers
     ]
@@ -513,7 +518,6 @@ def _report(  # noqa: PLR0913
     sent: int,
     there: int,
     lost: int,
-    requests: Sequence[Request],
     notes: Sequence[str],
 ) -> AskReport:
     wanted = [answers[shot.path] for shot in shots if shot.path in answers]
