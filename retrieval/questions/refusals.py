@@ -267,8 +267,8 @@ def _notes(
     if drift.pvalue <= level:
         notes.append(
             f"Late pictures of invented names differ from early ones (p = {drift.pvalue:.2g}): the service changed "
-            "while it was asked. If names were asked for in a random order, the tests stay valid, but the pictures are of "
-            "several states of the service."
+            "while it was asked. If names were asked for in a random order, the tests stay valid, but the pictures are "
+            "of several states of the service."
         )
     models = sorted({one.reported_model for one in study.requests if one.reported_model})
     if len(models) > 1:
