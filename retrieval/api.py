@@ -47,6 +47,7 @@ from imindex.indexer.core.paths import require_roots
 from imindex.indexer.core.schema import Collection, EncoderInfo
 from imindex.indexer.core.url import Url
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.image_api.settings import Asking
 from imindex.indexer.maintain.export import item_table
 from imindex.indexer.runners.base import Place
 from imindex.indexer.store.index import Index
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from imindex.retrieval.report.thumbnails import Thumbnails
 
 __all__ = [
+    "Asking",
     "BuildReport",
     "Encoder",
     "ImindexError",
@@ -344,6 +346,7 @@ def audit(  # noqa: PLR0913
     pictures: bool = True,
     as_paper: bool = False,
     place: Place = Place(),  # noqa: B008 - frozen
+    asking: Asking = Asking(),  # noqa: B008 - frozen
     command: str = "",
     show: Show | None = None,
 ) -> Outcome:
@@ -372,6 +375,8 @@ def audit(  # noqa: PLR0913
         Add the tests of Casper et al. 2023 to the report, with what they assume; also done if the plan says so.
     place : Place
         Where pictures are generated, encoded and matched: here, or on a Ray cluster.
+    asking : Asking
+        How fast and how often APIs are asked.
     command : str
         The command line, for the log.
     show : Show, optional
@@ -390,7 +395,7 @@ def audit(  # noqa: PLR0913
     from imindex.retrieval.audit.audit import audit as run_audit  # imports torch
 
     run = _run(plan, out, device, batch_size, generate_batch, limits, roots, command, show)
-    compute = replace(run.compute, workers=workers, place=place)
+    compute = replace(run.compute, workers=workers, place=place, asking=asking)
     run = replace(run, as_paper=as_paper, compute=compute)
     return run_audit(run, amend=amend, pictures=pictures)
 
@@ -794,6 +799,7 @@ def forecast(  # noqa: PLR0913
     generate_batch: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     roots: Mapping[str, str | os.PathLike[str]] | None = None,
+    asking: Asking = Asking(),  # noqa: B008 - frozen
     show: Show | None = None,
 ) -> Any:
     """Estimate how long an audit will take from a few pictures, without writing anything.
@@ -802,7 +808,8 @@ def forecast(  # noqa: PLR0913
     """
     from imindex.retrieval.audit.dry_run import dry_run
 
-    return dry_run(_run(plan, out, device, batch_size, generate_batch, limits, roots, "", show))
+    run = _run(plan, out, device, batch_size, generate_batch, limits, roots, "", show)
+    return dry_run(replace(run, compute=replace(run.compute, asking=asking)))
 
 
 def _run(  # noqa: PLR0913

@@ -51,6 +51,7 @@ LAYERS = (
     ("indexer/maintain", "the other ways an index is rewritten"),
     ("indexer/integrity", "is it what was written"),
     ("indexer/build", "pictures -> an index"),
+    ("indexer/image_api", "names -> pictures, by HTTP"),
     ("indexer/generate", "names -> pictures"),
     ("indexer/runners", "where tasks run"),
     ("indexer/encoders", "pictures, texts -> vectors"),

@@ -14,6 +14,7 @@ from imindex.indexer.cli._runner_options import place_of, runner_options
 from imindex.indexer.core.bounds import CONTROLS, NAMES, PER_NAME, SCALE, SEED, STEPS
 from imindex.indexer.core.errors import Interrupted
 from imindex.indexer.generate.model_settings import DTYPES, OFFLOADS
+from imindex.indexer.terminal.asking_options import fault_options, pace_options
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
     Command,
@@ -25,17 +26,27 @@ from imindex.indexer.terminal.options import (
     json_option,
     within,
 )
-from imindex.indexer.terminal.output import clean, count, echo, print_json, print_table, remark, say
+from imindex.indexer.terminal.output import clean, count, echo, fail, print_json, print_table, remark, say
 from imindex.indexer.terminal.progress import progress_bar, quiet_option
 
 if TYPE_CHECKING:
     from imindex.indexer.generate.generate import Pipelines, Report
     from imindex.indexer.generate.model_settings import ModelSettings
     from imindex.indexer.generate.prompts import Shot
+    from imindex.indexer.image_api.ask import AskReport
+    from imindex.indexer.image_api.settings import ApiSettings, Asking
     from imindex.indexer.runners.base import Place
 
 SHOTS = "imindex.indexer.generate.prompts:shots"
 MODEL = "imindex.indexer.generate.model_settings:ModelSettings"
+_OF_A_PIPELINE = (
+    "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "negative_prompt", "dtype", "offload", "device",
+    "batch_size", "equal_seeds", "on",
+)  # fmt: skip
+_OF_AN_API = (
+    "key_env", "send_seeds", "response_format", "refusal_codes", "per_minute", "concurrency", "timeout", "attempts",
+    "max_requests", "price",
+)  # fmt: skip
 ARMS = {
     "artist": "artists",
     "placebo": "placebo names",
@@ -141,12 +152,37 @@ def _model_options(command: Command) -> Command:
     )  # fmt: skip
 
 
-@click.command(short_help="Generate pictures from artists' names with a diffusion model.")
+def _api_options(command: Command) -> Command:
+    """Add the options of a model that is reached by HTTP."""
+    return add_options(
+        command,
+        click.option(
+            "--api", default="", metavar="URL",
+            help="Ask an image API of the widespread shape (POST .../v1/images/generations) instead of a pipeline. "
+            "--model is then the name by which it knows the model.",
+        ),
+        click.option(
+            "--key-env", default="", metavar="NAME",
+            help="API: the environment variable that holds the key. The key is neither stored nor printed.",
+        ),
+        click.option("--send-seeds", is_flag=True, help="API: send the seed of each picture."),
+        click.option(
+            "--response-format", type=click.Choice(("b64_json", "url")), default=None,
+            help="API: how pictures are sent.  [default: left to the API]",
+        ),
+        click.option(
+            "--refusal-code", "refusal_codes", multiple=True, metavar="CODE",
+            help="API: a further code by which it refuses prompts. Repeatable.",
+        ),
+    )  # fmt: skip
+
+
+@click.command(short_help="Generate pictures from artists' names with a diffusion model or an API.")
 @click.option(
     "--model",
     required=True,
     metavar="ID|FOLDER",
-    help="A diffusers text-to-image pipeline: a folder or a hub id.",
+    help="A diffusers text-to-image pipeline: a folder or a hub id. With --api, the name of its model.",
 )
 @click.option(
     "--out",
@@ -159,13 +195,18 @@ def _model_options(command: Command) -> Command:
 )
 @_prompt_options
 @_model_options
+@_api_options
+@pace_options
+@fault_options
 @runner_options
-@click.option("--dry-run", is_flag=True, help="Print what would be made, without loading the model.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print what would be made, without loading the model or asking the API."
+)
 @json_option
 @quiet_option
 @errors_for_people
 def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, **options: Any) -> None:
-    """Generate pictures from artists' names, and control pictures, with a diffusion model.
+    """Generate pictures from artists' names, and control pictures, with a diffusion model or an API.
 
     Every picture has its own seed, derived from --seed, name, template and number. A subset of the names, another
     order or another batch size therefore gives the same pictures. Run the same command again to resume after Ctrl-C
@@ -176,10 +217,15 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
         --placebos 1399 --out imitations/sd-2.1
     imindex generate --model org/name --artist "Ada Example" \\
         --per-artist 4 --size 512 --out imitations/new
+    imindex generate --api https://images.example.org --model name-1 \\
+        --key-env IMAGE_API_KEY --artists artists.csv --placebos 99 \\
+        --per-minute 20 --out imitations/name-1
     """
     from imindex.indexer.generate.prompts import shots
 
     release = release or out.resolve().name
+    _refuse_others(click.get_current_context(), bool(options["api"]))
+    api = _api(model, options) if options["api"] else None
     place = place_of(options)
     artists, placebos, rivals = _names(options, out)
     wanted = shots(
@@ -205,7 +251,10 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
             "--generic."
         )
     if dry_run:
-        _print_plan(wanted, out, release, as_json)
+        _print_plan(wanted, out, release, as_json, api)
+        return
+    if api is not None:
+        _ask(wanted, out, release, options["seed"], api, as_json)
         return
     from imindex.indexer.generate.model_settings import ModelSettings
 
@@ -222,6 +271,90 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
     echo(
         f"Made {count(report.made, 'picture')} ({report.there:,} already present, {len(report.blocked):,} blocked) "
         f"of {count(report.names, 'name')} in {out}."
+    )
+
+
+def _refuse_others(context: click.Context, is_api: bool) -> None:
+    """Refuse options of a pipeline for an API, and the other way round."""
+    for name in _OF_A_PIPELINE if is_api else _OF_AN_API:
+        source = context.get_parameter_source(name)
+        if source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT):
+            option = next(one.opts[0] for one in context.command.params if one.name == name)
+            of = "of a pipeline, and an API is asked" if is_api else "of an API, and there is no --api"
+            raise click.UsageError(f"{option} is an option {of}. Drop it.")
+
+
+def _api(model: str, options: Mapping[str, Any]) -> tuple[ApiSettings, Asking]:
+    from imindex.indexer.image_api.settings import ApiSettings, Asking
+
+    settings = ApiSettings(
+        options["api"],
+        model,
+        size=options["size"],
+        key_env=options["key_env"],
+        send_seeds=options["send_seeds"],
+        response_format=options["response_format"] or "",
+        refusal_codes=options["refusal_codes"],
+    )
+    of_asking = [field.name for field in dataclasses.fields(Asking)]
+    asking = {key: options[key] for key in of_asking if options.get(key) is not None}
+    return settings, Asking(**asking)
+
+
+def _ask(
+    wanted: list[Shot], out: Path, release: str, seed: int, api: tuple[ApiSettings, Asking], as_json: bool
+) -> None:
+    from imindex.indexer.image_api.ask import ask, unanswered
+
+    settings, asking = api
+    say(f"Asking {settings.api} for {count(len(unanswered(wanted, out, settings)), 'picture')}.")
+    try:
+        with progress_bar(len(wanted), "Asking") as progress:
+            report = ask(
+                wanted,
+                out,
+                settings,
+                asking=asking,
+                release=release,
+                seed=seed,
+                command=command_line(),
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        left = len(unanswered(wanted, out, settings))
+        raise Interrupted(
+            f"Stopped. {len(wanted) - left:,} of {count(len(wanted), 'picture')} are answered in {out}. Run the same "
+            "command again to resume."
+        ) from None
+    if as_json:
+        print_json(dataclasses.asdict(report))
+    else:
+        _print_answers(report, asking)
+    if report.unanswered and asking.max_requests is None:
+        fail(
+            f"{count(report.unanswered, 'picture')} failed, as {out / 'requests.jsonl'} says. Run the same command "
+            "again to ask for them again."
+        )
+
+
+def _print_answers(report: AskReport, asking: Asking) -> None:
+    for line in report.notes:
+        say(line)
+    if report.lost:
+        say(
+            f"{count(report.lost, 'request')} of earlier runs had no answer written when the process ended. They were "
+            "sent again, and may have been charged twice."
+        )
+    for code, n in list(report.codes.items())[:10]:
+        say(f"Withheld ({clean(code)}): {count(n, 'picture')}")
+    if len(report.models) > 1:
+        say(f"The service named several models: {clean(', '.join(report.models))}.")
+    outcomes = report.outcomes
+    cost = f", about {report.requests * asking.price:,.2f} in all" if asking.price is not None else ""
+    echo(
+        f"Sent {count(report.requests, 'request')}{cost}: {report.folder} has {count(outcomes['picture'], 'picture')} "
+        f"of {count(report.names, 'name')} ({outcomes['refused']:,} refused, {outcomes['blocked']:,} blocked, "
+        f"{outcomes['no picture']:,} without a picture, {outcomes['error']:,} errors, {report.unanswered:,} left)."
     )
 
 
@@ -312,10 +445,17 @@ def _generate(
         ) from None
 
 
-def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> None:
-    from imindex.indexer.generate.generate import missing
+def _print_plan(
+    wanted: list[Shot], out: Path, release: str, as_json: bool, api: tuple[ApiSettings, Asking] | None
+) -> None:
+    if api is None:
+        from imindex.indexer.generate.generate import missing
 
-    left = len(missing(wanted, out))
+        left = len(missing(wanted, out))
+    else:
+        from imindex.indexer.image_api.ask import unanswered
+
+        left = len(unanswered(wanted, out, api[0]))
     arms = {arm: _Arm.of([shot for shot in wanted if shot.arm == arm]) for arm in ARMS}
     arms = {arm: summary for arm, summary in arms.items() if summary.pictures}
     if as_json:
@@ -326,6 +466,7 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
                 "pictures": len(wanted),
                 "there": len(wanted) - left,
                 "to_make": left,
+                **(_requests(left, api) if api else {}),
                 "arms": {arm: dataclasses.asdict(summary) for arm, summary in arms.items()},
             }
         )
@@ -345,8 +486,32 @@ def _print_plan(wanted: list[Shot], out: Path, release: str, as_json: bool) -> N
         ],
         left=2,
     )
+    if api is not None:
+        remark(_forecast(left, len(wanted), api))
+        return
     remark(
         f"Would make {count(left, 'picture')} ({len(wanted) - left:,} already present) in {out}; made none."
+    )
+
+
+def _requests(left: int, api: tuple[ApiSettings, Asking]) -> Mapping[str, Any]:
+    """Return what asking an API would take, without further attempts after faults."""
+    settings, asking = api
+    n = left if asking.max_requests is None else min(left, asking.max_requests)
+    return {
+        "api": settings.api,
+        "requests": n,
+        "minutes": round(n / asking.per_minute, 2),
+        "cost": None if asking.price is None else round(n * asking.price, 4),
+    }
+
+
+def _forecast(left: int, wanted: int, api: tuple[ApiSettings, Asking]) -> str:
+    expected = _requests(left, api)
+    cost = "" if expected["cost"] is None else f", about {expected['cost']:,.2f} in all"
+    return (
+        f"Would send {count(expected['requests'], 'request')} to {expected['api']} ({wanted - left:,} of {wanted:,} "
+        f"pictures already answered), in {expected['minutes']:,.0f} minutes or more{cost}; sent none."
     )
 
 

@@ -130,3 +130,10 @@ PANEL_WORKS = Bounds(1, 12)
 """Works that a trial of a panel shows."""
 CATCH = Bounds(0, 1000)
 """Catch trials and repeated trials on a page of a panel."""
+SOME_ATTEMPTS = Bounds(1, 20)
+PER_MINUTE = Bounds(1e-3, 100_000.0)
+"""Requests per minute to an API."""
+SOME_REQUESTS = Bounds(1, 10_000_000)
+"""Requests to an API."""
+PRICE = Bounds(0.0, 1000.0)
+"""Of one picture, in whatever currency."""

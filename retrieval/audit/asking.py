@@ -25,11 +25,12 @@ def asking_of(plan: Plan, release: Release, placebos: tuple[str, ...], rivals: t
         templates=tuple(plan.prompts.templates),
         per_artist=plan.prompts.per_artist,
         nameless=plan.prompts.nameless,
-        equal_seeds=plan.prompts.equal_seeds,
+        equal_seeds=plan.prompts.equal_seeds and not release.api,
         seed=plan.seed,
         generates=bool(release.model),
         folder=plan.folder,
         training_images=plan.training_images,
+        logged=tuple(one.name for one in plan.releases if one.api or one.requests),
     )
 
 

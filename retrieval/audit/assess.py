@@ -299,6 +299,7 @@ class _Study:
             training_images=plan.training_images,
             base_name=plan.base,
             asked=dict(plan.questions.asked()),
+            requests=made.requests,
         )
 
     def _about_question(self, study: QuestionStudy, key: str, made: Sequence[Made]) -> Mapping[str, object]:

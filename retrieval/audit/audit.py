@@ -24,12 +24,13 @@ from imindex.indexer.store.intact import require_intact
 from imindex.indexer.system.atomic import clear_folder, make_folder, refuse_links
 from imindex.indexer.system.locks import alone
 from imindex.retrieval.audit.assess import Built, assess, texts_of
+from imindex.retrieval.audit.by_api import log_digests
 from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, roots_of
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.models import BY_WORKS, Encoders, check_models, make
 from imindex.retrieval.audit.on_cluster import encoders_of, on_cluster
 from imindex.retrieval.audit.plan import EncoderSpec, Plan
-from imindex.retrieval.audit.register import drawing_of, register
+from imindex.retrieval.audit.register import drawing_of, record_requests, register
 from imindex.retrieval.audit.run import Run
 from imindex.retrieval.audit.runs import first_provenance, recorded
 from imindex.retrieval.audit.what_changed import picture_changes
@@ -114,6 +115,8 @@ def audit(run: Run, *, amend: str = "", pictures: bool = True) -> Outcome:
         if amend and entries[-1].why != amend:
             run.show.note("Neither plan nor pictures have changed: no amendment was recorded.")
         made = [make(run, release, inputs, whole=release.name not in incomplete) for release in plan.releases]
+        if logs := log_digests(made):
+            entries = [*entries, *record_requests(run.workspace.folder, logs)]
         built = [_build(run, encoder, inputs, made, encoders) for encoder in plan.encoders]
         _require_distinct(plan, built)
         findings = assess(run, inputs, entries, made, built)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.inputs import Inputs, gather, named_roots, needed_placebos
-from imindex.retrieval.audit.models import BY_WORKS, encoder_arguments, model_settings, of_release, orders
+from imindex.retrieval.audit.models import (
+    BY_WORKS,
+    encoder_arguments,
+    missing_of,
+    model_settings,
+    of_release,
+    orders,
+)
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.audit.register import drawing_of
 from imindex.retrieval.compare.gate import BY_NAME, parse
@@ -55,6 +62,7 @@ def dry_run(run: Run) -> Forecast:
         f"{names[0]} artists with {names[1]:,} works, and {len(inputs.background)} background artists. Level "
         f"{plan.tests.level:g} with {plan.tests.adjust} needs {needed_placebos(plan):,} placebo names.",
         *_names(inputs),
+        *_requests(run, stages),
         *(note for _, note in encodings if note),
         *inputs.notes,
         "Times are estimated from a few pictures. They exclude the tests, which take seconds for tens of artists and "
@@ -103,6 +111,21 @@ def reach(plan: Plan, n_placebos: Mapping[str, int]) -> list[str]:
     return sentences
 
 
+def _requests(run: Run, stages: Sequence[ForecastStage]) -> list[str]:
+    """Say how many requests each API gets, and what they cost."""
+    asking, sentences = run.compute.asking, []
+    for release in run.plan.releases:
+        if not release.api:
+            continue
+        prefix = f"generate {release.name}"
+        n = sum(one.to_do for one in stages if one.what == prefix or one.what.startswith(f"{prefix} / "))
+        cost = "" if asking.price is None else f", about {n * asking.price:,.2f} in all"
+        sentences.append(
+            f"{release.name}: {n:,} requests to {release.api}, without further attempts after faults{cost}."
+        )
+    return sentences
+
+
 def _names(inputs: Inputs) -> list[str]:
     """How many names each release is asked for."""
     return [
@@ -114,12 +137,14 @@ def _names(inputs: Inputs) -> list[str]:
 
 def _generation(run: Run, release: Release, inputs: Inputs) -> list[ForecastStage]:
     """Return the stages of a release: its own pictures, and those of each question."""
-    from imindex.indexer.generate.generate import measure, missing
+    from imindex.indexer.generate.generate import measure
 
     each: float | None = None
     stages = []
     for key, (folder, wanted) in orders(run, release, inputs).items():
-        left = missing(wanted, folder)
+        left = missing_of(release, wanted, folder)
+        if release.api:
+            each = 60.0 / run.compute.asking.per_minute  # asking measures nothing without sending a request
         if left and each is None:
             with run.show.stage(f"measure {release.name}", 0), of_release(run.plan, release):
                 each = measure(left, model_settings(run, release), batch_size=run.compute.generate_batch)

@@ -22,6 +22,9 @@ from imindex.indexer.generate.artist_origins import STATED, Origin, origins_of
 from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT, Placebo, matched_placebos
 from imindex.indexer.generate.placebo_names import placebo_names
 from imindex.indexer.generate.secret_seed import SecretSeed, read_seed
+from imindex.indexer.image_api.ask import why_withheld
+from imindex.indexer.image_api.outcome import PICTURE
+from imindex.indexer.image_api.request_log import Request, final_answers, log_digest, read_log
 from imindex.indexer.sources.find import find
 from imindex.indexer.sources.item import Item
 from imindex.indexer.sources.read import read_bytes
@@ -42,6 +45,8 @@ from imindex.retrieval.results import BlockedPicture
 from imindex.stats.references import references_needed
 from imindex.stats.validity import FEWEST
 
+LOG_OF = " / log of requests"
+"""What follows the name of a release in the key of its log of requests, among the digests of the inputs."""
 SECRET = "placebo seed"
 """The key of the secret seed among the digests of the inputs."""
 FOUND_IN_TEN = 10
@@ -77,6 +82,8 @@ class Inputs:
         missing here do not choose.
     rivals : mapping from release to tuple of str
         Further real names of each release.
+    requests : mapping from release to tuple of Request
+        The request that stands for each picture, of the releases in `made` whose log of requests the plan names.
     """
 
     works: tuple[Item, ...]
@@ -89,6 +96,7 @@ class Inputs:
     references: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     blocked: Mapping[str, tuple[BlockedPicture, ...]] = field(default_factory=dict)
+    requests: Mapping[str, tuple[Request, ...]] = field(default_factory=dict)
     asked: Mapping[str, Mapping[str, tuple[Item, ...]]] = field(default_factory=dict)
 
     @property
@@ -145,8 +153,9 @@ def gather(
         release.name: _made(plan, release, note, roots) for release in plan.releases if release.pictures
     }
     made = {name: tuple(item for item in items if not item.blocked) for name, items in listed.items()}
+    logs = {one.name: _log(plan, one) for one in plan.releases if one.requests}
     for name, items in made.items():
-        require_imitations(plan, name, items, blocked=len(listed[name]) - len(items))
+        require_imitations(plan, name, items, blocked=len(listed[name]) - len(items), some=name in logs)
     generates = any(release.model for release in plan.releases)
     secret = read_seed(plan.prompts.placebo_seed, plan.folder) if plan.prompts.placebo_seed else None
     rivals = further_rivals(plan, known - set(plan.tested))
@@ -162,6 +171,8 @@ def gather(
     for release in plan.releases:
         if release.pictures:
             digests[release.name] = _release_digest(plan, release, made[release.name])
+        if release.requests:
+            digests[log_of(release.name)] = log_digest(plan.at(release.requests))
     digests |= protocol_digests(plan)
     asked = _asked(plan, note, roots)
     digests |= {
@@ -192,8 +203,9 @@ def gather(
         references={one.name: references for one in plan.releases if one.model and origins},
         rivals=rivals_of,
         asked=asked,
+        requests=logs,
         blocked={
-            name: tuple(
+            name: _withheld(logs[name]) if name in logs else tuple(
                 BlockedPicture(
                     path=item.path if is_url(item.path) else os.path.relpath(item.path, plan.folder),
                     prompt=item.prompt, reason=item.blocked
@@ -203,6 +215,30 @@ def gather(
             for name, items in listed.items()
         },
     )  # fmt: skip
+
+
+def log_of(release: str) -> str:
+    """Return the key of the log of requests of a release among the digests of the inputs."""
+    return f"{release}{LOG_OF}"
+
+
+def _log(plan: Plan, release: Release) -> tuple[Request, ...]:
+    """Return the requests that stand for the pictures of a release."""
+    try:
+        return final_answers(read_log(plan.at(release.requests)))
+    except FileNotFoundError:
+        raise ImindexError(
+            f"{plan.path}: {release.name}.requests: {plan.at(release.requests)} does not exist. Correct the path."
+        ) from None
+
+
+def _withheld(requests: Sequence[Request]) -> tuple[BlockedPicture, ...]:
+    """Return the pictures that a log of another program says were not made."""
+    return tuple(
+        BlockedPicture(path=one.path, prompt=one.prompt, reason=why_withheld(one))
+        for one in final_answers(requests)
+        if one.outcome != PICTURE
+    )
 
 
 def _asked(
@@ -400,8 +436,12 @@ def _made(
     return tuple(items)
 
 
-def require_imitations(plan: Plan, release: str, items: Iterable[Item], *, blocked: int = 0) -> None:
-    """Refuse a release without imitations of a tested artist.
+def require_imitations(
+    plan: Plan, release: str, items: Iterable[Item], *, blocked: int = 0, some: bool = False
+) -> None:
+    """Refuse a release without imitations of a tested artist; with `some`, only one without any of them.
+
+    A log of requests says which pictures were refused, so that an artist without pictures is an outcome.
 
     Raises
     ------
@@ -409,6 +449,8 @@ def require_imitations(plan: Plan, release: str, items: Iterable[Item], *, block
     """
     imitated = {item.artist for item in items if item.kind == "imitations"}
     missing = [name for name in plan.tested if name not in imitated]
+    if some and len(missing) < len(plan.tested):
+        return
     if missing:
         who = "any tested artist" if len(missing) == len(plan.tested) else ", ".join(missing[:3])
         if blocked:

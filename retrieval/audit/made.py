@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from imindex.indexer.image_api.request_log import Request
 from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.plan import Release
-from imindex.retrieval.results import BlockedPicture
+from imindex.retrieval.results import BlockedPicture, RequestRecord
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Made:
     blocked : tuple of BlockedPicture
     questions : mapping of str to Made
         The pictures that further questions need, by the key of the question.
+    requests : tuple of Request
+        The request that stands for each picture, if the release has a log of requests.
+    log : RequestRecord or None
+        The log as a whole.
     """
 
     release: Release
@@ -40,6 +45,8 @@ class Made:
     text_encoders: tuple[str, ...]
     blocked: tuple[BlockedPicture, ...]
     questions: Mapping[str, Made] = field(default_factory=dict)
+    requests: tuple[Request, ...] = ()
+    log: RequestRecord | None = None
 
     @property
     def every_item(self) -> tuple[Item, ...]:

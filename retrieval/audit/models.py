@@ -24,7 +24,14 @@ from imindex.indexer.store.index import Index
 from imindex.indexer.system.atomic import make_folder, write_file
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.asking import question_folder, question_shots
-from imindex.retrieval.audit.inputs import Inputs, require_imitations
+from imindex.retrieval.audit.by_api import (
+    api_settings,
+    ask_for,
+    made_by_api,
+    missing_by_api,
+    request_record,
+)
+from imindex.retrieval.audit.inputs import Inputs, log_of, require_imitations
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.on_cluster import (
     encoding_batch,
@@ -274,12 +281,12 @@ def check_models(run: Run, inputs: Inputs, encoders: Encoders) -> set[str]:
     generated = [release for release in run.plan.releases if release.model]
     if not generated:
         return set()  # encoding comes next anyway
-    from imindex.indexer.generate.generate import missing
-
     incomplete = [
         release
         for release in generated
-        if any(missing(wanted, folder) for folder, wanted in orders(run, release, inputs).values())
+        if any(
+            missing_of(release, wanted, folder) for folder, wanted in orders(run, release, inputs).values()
+        )
     ]
     if not incomplete:
         return set()
@@ -295,8 +302,19 @@ def check_models(run: Run, inputs: Inputs, encoders: Encoders) -> set[str]:
     return {release.name for release in incomplete}
 
 
+def missing_of(release: Release, wanted: list[Shot], folder: Path) -> list[Shot]:
+    """Return the pictures of a release that are still to be made."""
+    from imindex.indexer.generate.generate import missing
+
+    return missing_by_api(release, wanted, folder) if release.api else missing(wanted, folder)
+
+
 def check_pipeline(run: Run, release: Release) -> None:
-    """Check that the model of a release can be loaded with its settings."""
+    """Check that the model of a release can be loaded with its settings, or that there is a key of its API."""
+    if release.api:
+        with of_release(run.plan, release):
+            api_settings(release).key()
+        return
     from imindex.indexer.generate.generate import check
 
     settings = model_settings(run, release)
@@ -329,6 +347,11 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
         items = inputs.made[release.name]
         blocked = inputs.blocked.get(release.name, ())
         made = Made(release, items, "", inputs.digests[release.name], {}, (), blocked)
+        if release.requests:
+            requests, digest = inputs.requests[release.name], inputs.digests[log_of(release.name)]
+            made = replace(
+                made, requests=requests, log=request_record(requests, digest, seeds="as the manifest says")
+            )
         return replace(made, questions=_given(release, inputs))
     asked = orders(run, release, inputs)
     folder, wanted = asked.pop("")
@@ -338,12 +361,15 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
     run.show.note(f"{release.name}: {len(wanted):,} pictures, of {n_names:,} names and control prompts.")
     with run.stage(f"generate {release.name}", len(wanted)) as progress:
         _generate(run, release, wanted, progress, whole=whole)
-    made = _made(release, folder, {shot.path for shot in wanted})
+    made = _made(release, folder, wanted)
     if made.blocked:
+        withheld = "refused or blocked" if release.api else "blocked"
         run.show.note(
-            f"{release.name}: {len(made.blocked)} of {len(wanted)} pictures were blocked; the report lists them."
+            f"{release.name}: {len(made.blocked)} of {len(wanted)} pictures were {withheld}; the report lists them."
         )
-    require_imitations(run.plan, release.name, made.items, blocked=len(made.blocked))
+    require_imitations(
+        run.plan, release.name, made.items, blocked=len(made.blocked), some=made.log is not None
+    )
     return replace(
         made,
         questions={
@@ -364,7 +390,7 @@ def _make_for_question(
     run.show.note(f"{collection}: {len(wanted):,} pictures.")
     with run.stage(f"generate {collection}", len(wanted)) as progress:
         _generate(run, release, wanted, progress, whole=whole, folder=folder, collection=collection)
-    return _made(release, folder, {shot.path for shot in wanted}, collection)
+    return _made(release, folder, wanted, collection)
 
 
 def _given(release: Release, inputs: Inputs) -> dict[str, Made]:
@@ -400,14 +426,14 @@ def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
 
         made: dict[str, Made] = {}
         for key, (folder, wanted) in orders(run, release, inputs).items():
-            gone = missing_shots(wanted, folder)
+            gone = missing_by_api(release, wanted, folder) if release.api else missing_shots(wanted, folder)
             if gone:
                 raise ImindexError(
                     f"{folder} lacks {len(gone)} of the {len(wanted)} pictures of {release.name}. Restore them from a "
                     "backup, or run the audit again."
                 )
             collection = collection_of(release.name, key) if key else ""
-            made[key] = _made(release, folder, {shot.path for shot in wanted}, collection)
+            made[key] = _made(release, folder, wanted, collection)
         return replace(made.pop(""), questions={**made, **_given(release, inputs)})
     return make(run, release, inputs)
 
@@ -425,6 +451,10 @@ def _generate(
     from imindex.indexer.generate.generate import generate
 
     folder = folder or run.workspace.pictures(release)
+    if release.api:
+        with of_release(run.plan, release):
+            ask_for(run, release, wanted, folder, collection or release.name, progress)
+        return
     request = canonical_json({"model": release.model, **release.settings})
     record = folder / "asked.json"
     if whole and record.exists() and read_text(record) == request:
@@ -446,7 +476,10 @@ def _generate(
     write_file(record, request.encode())
 
 
-def _made(release: Release, folder: Path, wanted: set[str], collection: str = "") -> Made:
+def _made(release: Release, folder: Path, shots: list[Shot], collection: str = "") -> Made:
+    if release.api:
+        return made_by_api(release, folder, shots, collection or release.name)
+    wanted = {shot.path for shot in shots}
     manifest = folder / "manifest.jsonl"
     rows = [parse_json(line) for line in split_lines(read_text(manifest))]
     rows = [row for row in rows if row["path"] in wanted]

@@ -19,6 +19,7 @@ from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.secrets import public_url, split_secrets
 from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins, read_training_images
 from imindex.indexer.generate.model_settings import ModelSettings
+from imindex.indexer.image_api.settings import ApiSettings
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.plan_table import (
     ArtistsTable,
@@ -41,6 +42,8 @@ SETTINGS = (
     "revision", "lora", "lora_scale", "scheduler", "steps", "guidance", "size", "dtype", "negative_prompt", "offload",
 )  # fmt: skip
 """Keys of a release that are settings of its model."""
+API_SETTINGS = ("size", "key_env", "send_seeds", "response_format", "refusal_codes")
+"""Keys of a release that are settings of its API."""
 
 
 CHOSEN = ("chosen_by", "chosen_sha256", "chosen_on")
@@ -64,7 +67,11 @@ class Release:
     placebos : tuple of str
         For existing pictures: the placebo names, or patterns that match them.
     settings : mapping
-        Settings of the model, see `imindex.indexer.generate.generate`.
+        Settings of the model, see `imindex.indexer.generate.generate`; or of the API.
+    api : str
+        URL of the API that makes the pictures; `model` is then the name by which it knows the model.
+    requests : str
+        For existing pictures: the log of the requests for them, relative to the plan.
     """
 
     name: str
@@ -72,6 +79,8 @@ class Release:
     pictures: str = ""
     placebos: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    api: str = ""
+    requests: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,7 @@ class Plan:
             (values["tests"], "as_paper", Tests().as_paper),
             (values["tests"], "csls", Tests().csls),
             (values["tests"], "whiten", Tests().whiten),
+            *((release, key, "") for release in values["releases"] for key in ("api", "requests")),
             *((encoder, "color", "auto") for encoder in values["encoders"]),
             *((encoder, "preprocess_from", None) for encoder in values["encoders"]),
             *((encoder, key, "") for encoder in values["encoders"] for key in CHOSEN),
@@ -301,6 +311,11 @@ def _plan(path: Path, text: str, content: dict[str, Any], note: Callable[[str], 
         raise ImindexError(
             f"{path}: compare.base is {plan.base!r}, which is not a release. The releases are {', '.join(names)}."
         )
+    if plan.prompts.equal_seeds and (by_api := [one.name for one in plan.releases if one.api]):
+        raise ImindexError(
+            f"{path}: prompts.equal_seeds: {by_api[0]} is made by an API, and nothing shows that an API uses a seed. "
+            "Remove equal_seeds, or audit that release by a plan of its own."
+        )
     _check_gate(path, plan)
     for source in (
         plan.works,
@@ -391,6 +406,16 @@ def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, A
             f"{path}: {name}: set either model (a diffusers pipeline) or pictures (a folder or manifest of existing "
             "pictures)."
         )
+    if table.requests and not table.pictures:
+        raise ImindexError(
+            f"{path}: {name}.requests is the log of requests for existing pictures; set pictures, too. The requests "
+            "of an api are logged by the audit."
+        )
+    if table.api:
+        return _by_api(path, name, table, written)
+    misplaced = [key for key in API_SETTINGS if key in written and key not in SETTINGS]
+    if misplaced:
+        raise ImindexError(f"{path}: {name}.{misplaced[0]} is a setting of an API. Set api, or remove it.")
     settings = {key: written[key] for key in SETTINGS if key in written}
     if table.pictures and settings:
         raise ImindexError(
@@ -405,7 +430,30 @@ def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, A
             ModelSettings(model=table.model, **settings)
         except ImindexError as error:
             raise ImindexError(f"{path}: {name}: {error}") from error
-    return Release(table.name, table.model, table.pictures, table.placebos, settings)
+    return Release(table.name, table.model, table.pictures, table.placebos, settings, requests=table.requests)
+
+
+def _by_api(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
+    """Return a release that an API makes, with the settings that the plan states, as written."""
+    misplaced = [key for key in (*SETTINGS, "placebos") if key in written and key not in API_SETTINGS]
+    if misplaced:
+        raise ImindexError(
+            f"{path}: {name}.{misplaced[0]} does not apply to an API. Its settings are "
+            f"{', '.join(API_SETTINGS)}. Remove it."
+        )
+    if split_secrets(table.api).secret:
+        raise ImindexError(
+            f"{path}: {name}.api carries credentials, and a plan is registered as it is. Take them out, and name the "
+            "environment variable of the key in key_env."
+        )
+    settings = {key: written[key] for key in API_SETTINGS if key in written}
+    if isinstance(settings.get("refusal_codes"), list):
+        settings["refusal_codes"] = tuple(settings["refusal_codes"])
+    try:
+        checked = ApiSettings(table.api, table.model, **settings)
+    except ImindexError as error:
+        raise ImindexError(f"{path}: {name}: {error}") from error
+    return Release(table.name, table.model, settings=settings, api=checked.api)
 
 
 def _check_prompts(path: Path, prompts: Prompts) -> None:

@@ -138,12 +138,18 @@ class WorksTable(Table, frozen=True, kw_only=True):
 
 
 class ReleaseTable(Table, frozen=True, kw_only=True):
-    """A release: a model with its settings, or pictures."""
+    """A release: a model with its settings, a model of an API, or pictures, perhaps with a log of requests."""
 
     name: Given
     model: Text = ""
     pictures: Text = ""
+    requests: Text = ""
     placebos: Texts = ()
+    api: Text = ""
+    key_env: Text = ""
+    send_seeds: bool = False
+    response_format: Text = ""
+    refusal_codes: Texts = ()
     revision: Text = ""
     lora: Text = ""
     lora_scale: Scale = 1.0

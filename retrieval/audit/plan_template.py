@@ -51,11 +51,23 @@ tested = {tested}
 # negative_prompt = ""
 # offload = "none"                # none, model, sequential: for GPUs with little memory
 
+# ... or asks an API for them; see docs/howto/api-only-model.md ...
+# [[releases]]
+# name = "service"
+# api = "https://images.example.org"    # POST .../v1/images/generations
+# model = "name-1"                # as the API calls it
+# key_env = "IMAGE_API_KEY"       # the environment variable of the key, which is neither stored nor printed
+# size = "1024x1024"
+# send_seeds = false              # many APIs refuse a seed, or ignore it
+# response_format = ""            # b64_json or url; by default left to the API
+# refusal_codes = []              # further codes by which this API refuses prompts
+
 # ... or uses existing pictures: pictures/api-model/NAME IN THE PROMPT/*, or a manifest.
 # [[releases]]
 # name = "api-model"
 # pictures = "pictures/api-model"
 # placebos = ["placebo *"]        # the names that are invented; default: those of the arm placebo in the manifest
+# requests = "pictures/requests.jsonl"  # the log of the requests for them, if there is one
 
 [prompts]
 templates = ["Artwork from {{artist}}"]         # {{artist}} is where the name goes

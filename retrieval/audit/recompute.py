@@ -27,6 +27,7 @@ from imindex.indexer.integrity.seal import (
 from imindex.indexer.integrity.verify import Fault, opened, verify_index
 from imindex.indexer.system.input_files import read_input, read_text
 from imindex.retrieval.audit.assess import Built, assess, texts_of
+from imindex.retrieval.audit.by_api import log_digests
 from imindex.retrieval.audit.decisions import decided
 from imindex.retrieval.audit.inputs import Inputs, gather
 from imindex.retrieval.audit.made import Made
@@ -154,6 +155,12 @@ def recompute(run: Run) -> Recomputed:
     for what in changed(entries[-1].inputs, inputs.digests):
         outcome.faults.append(Fault("inputs", f"{what} changed since the plan was registered"))
     made = [made_before(run, release, inputs) for release in run.plan.releases]
+    registered = entries[-1].requests
+    for name, log in log_digests(made).items():
+        if registered.get(name) != log:
+            outcome.faults.append(
+                Fault("inputs", f"the log of requests of {name} changed since it was registered")
+            )
     built = [run.workspace.index(encoder) for encoder in run.plan.encoders]
     for spec, path in zip(run.plan.encoders, built, strict=True):
         outcome.faults += _index_faults(run, spec, path, inputs, made, stored)

@@ -126,6 +126,7 @@ def release_record(made: Made, inputs: Inputs, built: Sequence[Path]) -> Release
         n_controls=kinds["control"],
         blocked=(*made.blocked, *(picture for _, _, picture in found)),
         rivals=tuple(inputs.rivals.get(made.release.name, ())),
+        requests=made.log,
     )
 
 

@@ -16,7 +16,7 @@ from imindex.indexer.generate.matched_names import DRAWING, INDEPENDENT
 from imindex.indexer.system.atomic import write_file
 from imindex.indexer.system.input_files import read_text
 from imindex.retrieval.audit.chosen import PROTOCOL
-from imindex.retrieval.audit.inputs import SECRET
+from imindex.retrieval.audit.inputs import LOG_OF, SECRET
 from imindex.retrieval.audit.plan import Plan
 from imindex.retrieval.evidence.testing import version_of_tests
 from imindex.retrieval.results import CopyDecision, RegisterEntry, from_dict, to_dict
@@ -142,6 +142,39 @@ def record_decisions(folder: Path, decisions: Sequence[CopyDecision]) -> list[Re
     return entries
 
 
+def record_requests(folder: Path, logs: Mapping[str, str]) -> list[RegisterEntry]:
+    """Append the digests of the logs of requests to APIs, unless they are those of the last line.
+
+    Parameters
+    ----------
+    folder : Path
+        The audit's folder.
+    logs : mapping of str to str
+        SHA-256 of each log, by collection.
+
+    Returns
+    -------
+    list of RegisterEntry
+        The new entry, if there is one.
+    """
+    path, last = folder / NAME, read_register(folder)[-1]
+    if not logs or dict(last.requests) == dict(logs):
+        return []
+    lines = _lines(path)
+    entry = replace(
+        last,
+        event="asked",
+        when=now(),
+        why="",
+        versions=versions(),
+        previous=_digest(lines[-1]),
+        digest="",
+        decision=None,
+        requests=dict(logs),
+    )
+    return [_append(path, lines, entry)]
+
+
 def _append(path: Path, lines: Sequence[str], entry: RegisterEntry) -> RegisterEntry:
     """Write an entry after the lines of a register, with its digest."""
     entry = replace(entry, digest=_own_digest(to_dict(entry)))
@@ -176,13 +209,16 @@ def _same(entry: RegisterEntry, plan: Plan, inputs: Mapping[str, str]) -> bool:
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Name the inputs that have changed, as phrases for a message."""
-    return [
-        {"works": "the works", SECRET: "the secret seed of the placebo names"}.get(
-            name, name.removeprefix(PROTOCOL) if name.startswith(PROTOCOL) else f"the pictures of {name}"
-        )
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    ]
+    return [_what(name) for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+
+
+def _what(name: str) -> str:
+    if name.startswith(PROTOCOL):
+        return name.removeprefix(PROTOCOL)
+    if name.endswith(LOG_OF):
+        return f"the log of requests of {name.removesuffix(LOG_OF)}"
+    own = {"works": "the works", SECRET: "the secret seed of the placebo names"}
+    return own.get(name, f"the pictures of {name}")
 
 
 def _begun(folder: Path) -> str:
@@ -233,14 +269,16 @@ def _event_fault(before: RegisterEntry | None, entry: RegisterEntry) -> str:
     if entry.decision is not None:
         fitting: tuple[str, ...] = (f"copy {entry.decision.decided}",) if before is not None else ()
         what = "a decision on a copy"
+    elif entry.event == "asked":
+        fitting, what = ("asked",) if before is not None and entry.requests else (), "a log of requests"
     elif before is None:
         fitting, what = ("registered", "registered late"), "the first line"
     else:
         fitting, what = ("amended",), "a later line"
     if entry.event not in fitting:
         return f"{what} has the event {entry.event!r}"
-    if entry.decision is not None and changes:
-        return f"a decision on a copy changes {' and '.join(changes)}"
+    if (entry.decision is not None or entry.event == "asked") and changes:
+        return f"{what} changes {' and '.join(changes)}"
     if "placebo_drawing" in changes:
         return "it changes the drawing of placebo names"
     if entry.event == "amended" and not {"plan", "inputs"} & {*changes}:

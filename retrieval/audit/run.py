@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from imindex.indexer.core.digest import canonical_json
 from imindex.indexer.core.slug import safe_name, slug
 from imindex.indexer.decode.limits import Limits
+from imindex.indexer.image_api.settings import Asking
 from imindex.indexer.runners.base import Place
 from imindex.retrieval.audit.plan import EncoderSpec, Plan, Release
 from imindex.retrieval.shards.start import HERE, Workers
@@ -88,6 +89,8 @@ class Compute:
         Load whatever encoder the plan names. Otherwise only encoders that imindex knows by name are loaded.
     workers : Workers
         Where imitations are ranked.
+    asking : Asking
+        How fast and how often APIs are asked.
     """
 
     device: str = "auto"
@@ -97,6 +100,7 @@ class Compute:
     trust_encoders: bool = True
     roots: Mapping[str, str] = field(default_factory=dict)
     workers: Workers = HERE
+    asking: Asking = field(default_factory=Asking)
     place: Place = field(default_factory=Place)
 
 

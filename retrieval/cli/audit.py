@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from imindex.indexer.core.bounds import BATCH, PROCESSES
 from imindex.indexer.demo.recognise import NOT_EVIDENCE
+from imindex.indexer.terminal.asking_options import pace_options
 from imindex.indexer.terminal.complete import complete_plans
 from imindex.indexer.terminal.errors import errors_for_people
 from imindex.indexer.terminal.options import (
@@ -171,6 +172,7 @@ def init(plan: Path, force: bool, model: str, pretrained: str, preprocess_from: 
     help="Conditions of the gate that cannot be decided do not change the exit code.",
 )
 @root_option
+@pace_options
 @runner_options
 @quiet_option
 @click.pass_context
@@ -200,7 +202,8 @@ def run(
     place = Place(**taken(options))
     screen = screen_of_stages()
     how = {name: options[name] for name in ("device", "batch_size", "generate_batch")}
-    how.update(limits=limits_of(options), roots=roots_of(options), show=screen)
+    asking = {name: options[name] for name in ("per_minute", "concurrency", "max_requests", "price")}
+    how.update(limits=limits_of(options), roots=roots_of(options), asking=api.Asking(**asking), show=screen)
     if options["dry_run"]:
         with screen:
             forecast = api.forecast(plan, out, **how)

@@ -37,6 +37,8 @@ class Asking:
         To which paths in the plan are relative.
     training_images : mapping of str to int
         How many works of an artist the training data hold, as the plan states.
+    logged : tuple of str
+        The releases with a log of requests.
     """
 
     release: str
@@ -53,6 +55,7 @@ class Asking:
     generates: bool = True
     folder: Path = field(default_factory=Path)
     training_images: Mapping[str, int] = field(default_factory=dict)
+    logged: tuple[str, ...] = ()
 
 
 class Question(Protocol[S_contra]):

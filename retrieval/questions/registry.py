@@ -16,6 +16,7 @@ MODULES = {
     "attributes": "imindex.retrieval.questions.attributes",
     "likelihood_ratio": "imindex.retrieval.questions.likelihood_ratio",
     "training_counts": "imindex.retrieval.questions.training_counts",
+    "refusals": "imindex.retrieval.questions.refusals",
 }
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""
 

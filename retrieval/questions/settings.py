@@ -156,6 +156,18 @@ class TrainingCounts(QuestionTable, frozen=True, kw_only=True):
     shape: ThresholdShape = "step"
 
 
+class Refusals(QuestionTable, frozen=True, kw_only=True):
+    """Which names a service refuses, and what the withheld pictures could change.
+
+    Attributes
+    ----------
+    adjust : str
+        Correction of the p-values over the artists.
+    """
+
+    adjust: Adjust = "bh"
+
+
 class QuestionsTable(Table, frozen=True, kw_only=True):
     """The table `[questions]` of a plan: one field per question, None if it is not asked."""
 
@@ -165,6 +177,7 @@ class QuestionsTable(Table, frozen=True, kw_only=True):
     attributes: Attributes | None = None
     likelihood_ratio: LikelihoodRatio | None = None
     training_counts: TrainingCounts | None = None
+    refusals: Refusals | None = None
 
     def asked(self) -> Iterator[tuple[str, QuestionTable]]:
         """Yield the key and the settings of each question that is asked, in the order of this class."""

@@ -13,6 +13,7 @@ import numpy as np
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.names import as_stored
 from imindex.indexer.generate.remove_name import without_name
+from imindex.indexer.image_api.request_log import Request
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.questions.settings import QuestionTable
@@ -100,6 +101,8 @@ class Study:
         The base release of the audit; empty if there is none.
     asked : mapping of str to QuestionTable
         The settings of all questions that the plan asks, by their keys.
+    requests : sequence of Request
+        The request that stands for each picture, and for each that was not made; empty without a log of requests.
     """
 
     shared: Shared
@@ -118,6 +121,7 @@ class Study:
     training_images: Mapping[str, int] = field(default_factory=dict)
     base_name: str = ""
     asked: Mapping[str, QuestionTable] = field(default_factory=dict)
+    requests: Sequence[Request] = ()
 
     def with_others(self, others: Mapping[str, Study]) -> Study:
         """Return this study with the other releases of the audit."""
@@ -187,6 +191,11 @@ class Study:
         """Return the vectors of an artist's distinct works, shape (N, d)."""
         works = self.shared.works[0]
         return works.of([self.number(artist)]).vectors
+
+    def file_digests(self, pictures: Named) -> tuple[str, ...]:
+        """Return the SHA-256 of the file of each picture."""
+        digests = self.shared.index.column("sha256")
+        return tuple(digests[row].tobytes().hex() for row in pictures.rows.tolist())
 
     def number(self, artist: str) -> int:
         """Return the number of a name in the index; -1 if it is not there."""

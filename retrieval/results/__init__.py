@@ -172,6 +172,7 @@ from imindex.retrieval.results.records import (
     RegisterEntry,
     RejectedPicture,
     ReleaseRecord,
+    RequestRecord,
     WorkRecord,
 )
 from imindex.retrieval.results.release_names import (
@@ -326,6 +327,7 @@ __all__ = [
     "Report",
     "ReportArtist",
     "ReportResult",
+    "RequestRecord",
     "Result",
     "Row",
     "SampledWorks",

@@ -186,7 +186,7 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
     Attributes
     ----------
     event : str
-        registered, amended or registered late; copy confirmed or copy rejected.
+        registered, amended or registered late; copy confirmed or copy rejected; asked.
     when : str
     plan : str
         Digest of the plan.
@@ -208,6 +208,8 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
         Version of the tests (`imindex.retrieval.evidence.testing.TESTS`) of the imindex that wrote the line.
     decision : CopyDecision or None
         A decision on a candidate for a copy; the plan and the inputs are then those of the line before.
+    requests : dict of str to str
+        Digests of the logs of requests to APIs, by collection, once they were asked.
     """
 
     event: str
@@ -222,6 +224,7 @@ class RegisterEntry(Result, omit_defaults=True, kw_only=True, frozen=True):
     placebo_drawing: Annotated[int, Meta(ge=1, le=2)] = 1
     tests: Annotated[int, Meta(ge=1)] = 1
     decision: CopyDecision | None = None
+    requests: Mapping[str, str] = field(default_factory=dict)
 
 
 class EncoderChoice(Result, kw_only=True, frozen=True):
@@ -320,6 +323,43 @@ class BlockedPicture(Result, kw_only=True, frozen=True):
     reason: str
 
 
+class RequestRecord(Result, kw_only=True, frozen=True):
+    """The log of the requests for the pictures of a release.
+
+    Attributes
+    ----------
+    log_sha256 : str
+        Of its file.
+    n_requests : int
+        Requests that were sent, further attempts included.
+    n_lost : int
+        Requests whose answers were lost, because the process ended before it had written them.
+    outcomes : dict of str to int
+        Number of pictures by what became of them: picture, refused, blocked, no picture, error.
+    codes : dict of str to int
+        How often the service gave each code, the most frequent first.
+    models : tuple of str
+        Models that the service says it used.
+    n_revised : int
+        Pictures for which the service says it used another prompt.
+    first, last : str
+        Times of the first and of the last request; empty if unknown.
+    seeds : str
+        Whether seeds were sent.
+    """
+
+    log_sha256: Digest
+    n_requests: Count
+    n_lost: Count
+    outcomes: Mapping[str, int]
+    codes: Mapping[str, int]
+    models: tuple[str, ...]
+    n_revised: Count
+    first: str
+    last: str
+    seeds: str
+
+
 class ReleaseRecord(Result, omit_defaults=True, kw_only=True, frozen=True):
     """A release of an audit, and its numbers of pictures.
 
@@ -343,6 +383,8 @@ class ReleaseRecord(Result, omit_defaults=True, kw_only=True, frozen=True):
     blocked : tuple of BlockedPicture
     rivals : tuple of str
         Further real names, which are references of the rival test only.
+    requests : RequestRecord or None
+        The log of the requests for its pictures, if there is one.
     """
 
     name: str
@@ -358,6 +400,7 @@ class ReleaseRecord(Result, omit_defaults=True, kw_only=True, frozen=True):
     n_controls: Count
     blocked: tuple[BlockedPicture, ...]
     rivals: tuple[str, ...] = ()
+    requests: RequestRecord | None = None
 
 
 class RejectedPicture(Result, kw_only=True, frozen=True):

@@ -13,7 +13,7 @@ import pytest
 
 from imindex.indexer.core import credentials
 from imindex.indexer.core.errors import ImindexError
-from imindex.indexer.remote import objects, web
+from imindex.indexer.remote import connection, objects
 from imindex.indexer.remote.errors import Changed, Denied, Missing, RemoteError, TooLarge
 from imindex.indexer.sources import remote_shards
 from tests.support.shards import picture, write_tar
@@ -30,11 +30,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     pytest.importorskip("cryptography")
     with serve_web(tmp_path) as running:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        web._tls.cache_clear()
+        connection._tls.cache_clear()
         running.pages["/a.bin"] = DATA
         credentials.name_by_user(running.url)
         yield running
-    web._tls.cache_clear()
+    connection._tls.cache_clear()
 
 
 def cut(after: int, length: int = len(DATA)) -> object:
@@ -136,7 +136,7 @@ def test_an_unknown_certificate_is_refused(
     site: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    web._tls.cache_clear()
+    connection._tls.cache_clear()
     with pytest.raises(RemoteError, match="certificate"):
         objects.read(f"{site.url}/a.bin")
     assert site.requests == []

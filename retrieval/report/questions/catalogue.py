@@ -12,6 +12,7 @@ from imindex.retrieval.report.questions import (
     likelihood_ratio,
     name_adds,
     prompt_classes,
+    refusals,
     training_counts,
 )
 from imindex.retrieval.report.questions.section import Section
@@ -23,6 +24,7 @@ from imindex.retrieval.results.questions import (
     NameAddsAnswer,
     PromptClassesAnswer,
     QuestionAnswer,
+    RefusalsAnswer,
     TrainingCountsAnswer,
 )
 
@@ -35,6 +37,7 @@ SECTIONS: Mapping[type[QuestionAnswer], tuple[str, Draw]] = {
     AttributesAnswer: ("Style attributes", attributes.section),
     LikelihoodRatioAnswer: ("Likelihood ratios", likelihood_ratio.section),
     TrainingCountsAnswer: ("Works in the training data", training_counts.section),
+    RefusalsAnswer: ("Refused and blocked pictures", refusals.section),
 }
 """Title and section of each type of answer, in the order of the page. Functions take an identity that is unique on the
 page, for the figures, and the answer."""

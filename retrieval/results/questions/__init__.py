@@ -25,6 +25,7 @@ from imindex.retrieval.results.questions.prompt_classes import (
     PromptClassResult,
 )
 from imindex.retrieval.results.questions.training_counts import CountedArtist, TrainingCountsAnswer
+from imindex.retrieval.results.questions.refusals import RefusalsAnswer, RefusedName
 
 __all__ = [
     "AddedByName",
@@ -58,7 +59,12 @@ AnyAnswer = (
     | AttributesAnswer
     | LikelihoodRatioAnswer
     | TrainingCountsAnswer
+    | RefusalsAnswer
 )
+    "RefusalsAnswer",
+    "RefusedName",
+]
+
 """The union of all answers: JSON tells them apart by `question`."""
 
 
