@@ -9,7 +9,10 @@ from typing import Any
 from imindex.retrieval.questions.question import Question
 from imindex.retrieval.questions.settings import QuestionsTable, QuestionTable
 
-MODULES = {"name_adds": "imindex.retrieval.questions.name_adds"}
+MODULES = {
+    "name_adds": "imindex.retrieval.questions.name_adds",
+    "leakage": "imindex.retrieval.questions.leakage",
+}
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""
 
 

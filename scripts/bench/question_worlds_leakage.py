@@ -181,7 +181,7 @@ def p_values(statistic: np.ndarray, n_tested: int) -> np.ndarray:
 
 def gaps(world: LeakWorld, works: np.ndarray, pictures: np.ndarray) -> np.ndarray:
     """Return the statistic in use; with `fewer`, of all works, so that artists have different numbers."""
-    n, m, dim = works.shape
+    n, m, _ = works.shape
     kept = np.ones((n, m), bool)
     if world.fewer:
         kept[world.n_tested :, world.fewer :] = False

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from imindex.retrieval.results.base import Result
 from imindex.retrieval.results.questions.base import QuestionAnswer
+from imindex.retrieval.results.questions.leakage import (
+    AbsentArtist,
+    KindsDiffer,
+    LeakageAnswer,
+    LeakedArtist,
+    LeakedPicture,
+)
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
 
-__all__ = ["AddedByName", "Answered", "AnyAnswer", "NameAddsAnswer", "QuestionAnswer"]
+__all__ = [
+    "AbsentArtist",
+    "AddedByName",
+    "Answered",
+    "AnyAnswer",
+    "KindsDiffer",
+    "LeakageAnswer",
+    "LeakedArtist",
+    "LeakedPicture",
+    "NameAddsAnswer",
+    "QuestionAnswer",
+]
 
-AnyAnswer = NameAddsAnswer
+AnyAnswer = NameAddsAnswer | LeakageAnswer
 """The union of all answers: JSON tells them apart by `question`."""
 
 
