@@ -41,16 +41,16 @@ def section(identity: str, answer: LeakageAnswer) -> Section:
             *_pictures(answer, rows),
         ),
         shows=(
-            "A release is nearer to some artists than to others whether it has seen their works or not. So each artist is "
-            "ranked among artists who are stated to be absent from its training data, by how far the nearest tenth of the "
-            "pictures stands out from the median picture. If the works of tested and absent artists are of the same kind, "
-            "an artist who does not resurface has p ≤ 5 % in one case of twenty."
+            "A release is nearer to some artists than to others whether it has seen their works or not. So each artist "
+            "is ranked among artists who are stated to be absent from its training data, by how far the nearest tenth "
+            "of the pictures stands out from the median picture. If the works of tested and absent artists are of the "
+            "same kind, an artist who does not resurface has p ≤ 5 % in one case of twenty at most."
         ),
         shows_not=(
-            "Pictures that look like an artist need not come from the artist’s works: pupils, contemporaries and the same "
-            "subjects look alike. That the absent artists are absent is an assumption of the plan. An artist who appears "
-            "in more than half of the pictures, or in less than one of twenty, is found less often, and not finding an "
-            "artist does not show that the works were not used."
+            "Pictures that look like an artist need not come from the artist’s works: pupils, contemporaries and the "
+            "same subjects look alike. That the absent artists are absent is an assumption of the plan. An artist who "
+            "appears in more than half of the pictures, or in very few, is found less often, and not finding an artist "
+            "does not show that the works were not used."
         ),
         notes=answer.notes,
     )  # fmt: skip
@@ -147,8 +147,8 @@ def _figure(identity: str, answer: LeakageAnswer, rows: list[LeakedArtist]) -> F
         f"{count(beyond, 'tested artist')} of {len(rows)} {'is' if beyond == 1 else 'are'} beyond the line, which "
         f"{answer.level:.0%} of absent artists pass at most."
         if limit is not None
-        else f"Mean log odds of the nearest tenth of {count(answer.n_pictures, 'picture')} minus the median, in nats. There "
-        "are too few absent artists for a finding."
+        else f"Mean log odds of the nearest tenth of {count(answer.n_pictures, 'picture')} minus the median, in nats. "
+        "There are too few absent artists for a finding."
     )
     keys = (
         ("key-dot", "found"),
