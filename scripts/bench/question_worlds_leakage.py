@@ -63,6 +63,9 @@ LEVELS = (
     replace(EXCHANGEABLE, label="nobody is shown, 5 works, 20 pictures", n_works=5, n_pictures=20),
     replace(EXCHANGEABLE, label="3 of 16 shown in 20 %", n_leaking=3),
     replace(EXCHANGEABLE, label="8 of 16 shown in 40 %", n_leaking=8, share=0.4),
+    replace(
+        EXCHANGEABLE, label="2 of 8 shown in 20 %, 199 absent artists", n_tested=8, n_absent=199, n_leaking=2
+    ),
 )
 POWER = tuple(
     replace(EXCHANGEABLE, label=f"{share:.0%} at strength {strength:g}", n_leaking=1, share=share, strength=strength)
