@@ -1,4 +1,4 @@
-"""The question of unprompted leakage: a small audit in which it is known who resurfaces, and settings that are refused."""
+"""The question of unprompted leakage: a small audit in which it is known who resurfaces, and bad settings."""
 
 from __future__ import annotations
 
