@@ -6,14 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imindex.retrieval.report.questions import leakage, name_adds
+from imindex.retrieval.report.questions import erasure, leakage, name_adds, prompt_classes
 from imindex.retrieval.report.questions.section import Section
-from imindex.retrieval.results.questions import AnyAnswer, LeakageAnswer, NameAddsAnswer, QuestionAnswer
+from imindex.retrieval.results.questions import (
+    AnyAnswer,
+    ErasureAnswer,
+    LeakageAnswer,
+    NameAddsAnswer,
+    PromptClassesAnswer,
+    QuestionAnswer,
+)
 
 Draw = Callable[[str, Any], Section]
 
 SECTIONS: Mapping[type[QuestionAnswer], tuple[str, Draw]] = {
     NameAddsAnswer: ("What a name adds", name_adds.section),
+    PromptClassesAnswer: ("Classes of prompts", prompt_classes.section),
+    ErasureAnswer: ("Erased artists", erasure.section),
     LeakageAnswer: ("Unprompted leakage", leakage.section),
 }
 """Title and section of each type of answer, in the order of the page. Functions take an identity that is unique on the

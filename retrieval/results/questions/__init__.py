@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imindex.retrieval.results.base import Result
 from imindex.retrieval.results.questions.base import QuestionAnswer
+from imindex.retrieval.results.questions.erasure import ErasedArtist, ErasureAnswer, KeptArtist
 from imindex.retrieval.results.questions.leakage import (
     AbsentArtist,
     KindsDiffer,
@@ -12,21 +13,32 @@ from imindex.retrieval.results.questions.leakage import (
     LeakedPicture,
 )
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
+from imindex.retrieval.results.questions.prompt_classes import (
+    ByPromptClass,
+    PromptClassesAnswer,
+    PromptClassResult,
+)
 
 __all__ = [
     "AbsentArtist",
     "AddedByName",
     "Answered",
     "AnyAnswer",
+    "ByPromptClass",
+    "ErasedArtist",
+    "ErasureAnswer",
+    "KeptArtist",
     "KindsDiffer",
     "LeakageAnswer",
     "LeakedArtist",
     "LeakedPicture",
     "NameAddsAnswer",
+    "PromptClassResult",
+    "PromptClassesAnswer",
     "QuestionAnswer",
 ]
 
-AnyAnswer = NameAddsAnswer | LeakageAnswer
+AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer | LeakageAnswer
 """The union of all answers: JSON tells them apart by `question`."""
 
 
