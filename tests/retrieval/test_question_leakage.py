@@ -79,7 +79,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for n in range(3):
                 path = f"{release}/{name}-{n}.png"
                 save(root / path, motif("a name"), 90_000 * (number + 1) + n + 10 * TESTED.index(name))
-                rows.append({"path": path, "artist": name, "prompt": f"{name}, {n}", "seed": n})
+                rows.append(
+                    {"path": path, "artist": name, "prompt": f"{name}, {n}", "seed": n, "collection": release}
+                )
         for n in range(N_PICTURES):
             path = f"{release}/nameless-{n}.png"
             leaked = release == "after" and n < LEAKED_SHARE * N_PICTURES
