@@ -63,6 +63,9 @@ Rivals = Annotated[
     int | str | tuple[str, ...],
     Meta(description=f'Write "auto", "none", {bounds.NAMES}, or a list of names.'),
 ]
+Absent = Annotated[
+    str | tuple[str, ...], Meta(description='Write "background", or a list of names: ["Ada Example"].')
+]
 Origins = Annotated[
     Mapping[str, str], Meta(description='Write origins by artist: { "Ada Example" = "polish" }.')
 ]

@@ -13,7 +13,13 @@ from imindex.retrieval.questions.question import Asking, collection_of
 from imindex.retrieval.questions.registry import asked
 
 
-def asking_of(plan: Plan, release: Release, placebos: tuple[str, ...], rivals: tuple[str, ...]) -> Asking:
+def asking_of(
+    plan: Plan,
+    release: Release,
+    placebos: tuple[str, ...],
+    rivals: tuple[str, ...],
+    background: Mapping[str, int] | None = None,
+) -> Asking:
     """Return what the questions of a plan may depend on, for one release."""
     return Asking(
         release=release.name,
@@ -31,20 +37,25 @@ def asking_of(plan: Plan, release: Release, placebos: tuple[str, ...], rivals: t
         folder=plan.folder,
         training_images=plan.training_images,
         logged=tuple(one.name for one in plan.releases if one.api or one.requests),
+        generic=len(plan.prompts.generic) * plan.prompts.per_generic,
+        background=background or {},
     )
 
 
 def check_questions(
-    plan: Plan, placebos: Mapping[str, tuple[str, ...]], rivals: Mapping[str, tuple[str, ...]]
+    plan: Plan,
+    placebos: Mapping[str, tuple[str, ...]],
+    rivals: Mapping[str, tuple[str, ...]],
+    background: Mapping[str, int],
 ) -> None:
-    """Refuse questions that cannot be answered.
+    """Refuse questions that cannot be answered; `background` is the number of works of each background artist.
 
     Raises
     ------
     ImindexError
     """
     for release in plan.releases:
-        asking = asking_of(plan, release, placebos[release.name], rivals.get(release.name, ()))
+        asking = asking_of(plan, release, placebos[release.name], rivals.get(release.name, ()), background)
         for question, settings in asked(plan.questions):
             try:
                 question.check(asking, settings)

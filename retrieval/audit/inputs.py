@@ -194,7 +194,8 @@ def gather(
         or one.model
         or isinstance(plan.rivals, tuple)
     }
-    check_questions(plan, placebos, rivals_of)
+    background = Counter(item.artist for item in works if item.kind == "background")
+    check_questions(plan, placebos, rivals_of, background)
     digests |= question_digests(plan, placebos, rivals_of)
     return Inputs(
         tuple(works), made, placebos, digests, tuple(notes),

@@ -26,8 +26,8 @@ class Asking:
     tested, placebos, rivals : tuple of str
         Names: artists, placebo names and further real names.
     templates : tuple of str
-    per_artist, nameless : int
-        Pictures per name, and of the templates without a name.
+    per_artist, nameless, generic : int
+        Pictures per name, of the templates without a name, and of the generic prompts.
     equal_seeds : bool
         Whether the pictures of all names have the same seeds.
     seed : int
@@ -39,6 +39,8 @@ class Asking:
         How many works of an artist the training data hold, as the plan states.
     logged : tuple of str
         The releases with a log of requests.
+    background : mapping of str to int
+        Number of works of each background artist; empty except in `Question.check`.
     """
 
     release: str
@@ -50,12 +52,14 @@ class Asking:
     templates: tuple[str, ...] = ()
     per_artist: int = 0
     nameless: int = 0
+    generic: int = 0
     equal_seeds: bool = False
     seed: int = 0
     generates: bool = True
     folder: Path = field(default_factory=Path)
     training_images: Mapping[str, int] = field(default_factory=dict)
     logged: tuple[str, ...] = ()
+    background: Mapping[str, int] = field(default_factory=dict)
 
 
 class Question(Protocol[S_contra]):

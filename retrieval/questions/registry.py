@@ -17,6 +17,7 @@ MODULES = {
     "likelihood_ratio": "imindex.retrieval.questions.likelihood_ratio",
     "training_counts": "imindex.retrieval.questions.training_counts",
     "refusals": "imindex.retrieval.questions.refusals",
+    "leakage": "imindex.retrieval.questions.leakage",
 }
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from imindex.retrieval.plan_values import (
+    Absent,
     Adjust,
     Aliases,
     Controls,
@@ -168,6 +169,36 @@ class Refusals(QuestionTable, frozen=True, kw_only=True):
     adjust: Adjust = "bh"
 
 
+class Leakage(QuestionTable, frozen=True, kw_only=True):
+    """Unprompted leakage: does an artist resurface in pictures whose prompts name nobody?
+
+    Attributes
+    ----------
+    absent : "background" or tuple of str
+        Artists of the background that the releases cannot have learned from, with whom the tested artists are compared.
+        The plan states this, and nothing can check it.
+    works : int
+        Artists with fewer distinct works than this are left out; of all others, as many works are compared as the
+        artist with the fewest has.
+    prompts : tuple of str
+        Prompts without a name, for further pictures.
+    per_prompt : int
+        Pictures of each of these prompts.
+    clean : str
+        A release of the plan that cannot show the tested artists either, such as an earlier one. Its pictures test
+        whether tested and absent artists are alike.
+    adjust : str
+        Correction of the p-values over the artists.
+    """
+
+    absent: Absent = ()
+    works: PerName = 5
+    prompts: Texts = ()
+    per_prompt: PerName = 50
+    clean: Text = ""
+    adjust: Adjust = "bh"
+
+
 class QuestionsTable(Table, frozen=True, kw_only=True):
     """The table `[questions]` of a plan: one field per question, None if it is not asked."""
 
@@ -178,6 +209,7 @@ class QuestionsTable(Table, frozen=True, kw_only=True):
     likelihood_ratio: LikelihoodRatio | None = None
     training_counts: TrainingCounts | None = None
     refusals: Refusals | None = None
+    leakage: Leakage | None = None
 
     def asked(self) -> Iterator[tuple[str, QuestionTable]]:
         """Yield the key and the settings of each question that is asked, in the order of this class."""

@@ -5,7 +5,8 @@
 
 A world has one artist and 39 invented names, with 12 pictures asked of each. The score of a picture for the artist is
 a part of its name (standard deviation 0.5), and one of its own (1); an imitated artist's pictures score 1 more. A
-filter then withholds pictures. The table shows how often each p-value is at or below 5 %, where the artist is not imitated and
+filter then withholds pictures. The table shows how often each p-value is at or below 5 %, where the artist is not
+imitated and
 where the artist is:
 
 - main: the set's mean among those of invented names, by equally many pictures that were made (`p_as_answered`);

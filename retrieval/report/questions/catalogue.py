@@ -9,6 +9,7 @@ from typing import Any
 from imindex.retrieval.report.questions import (
     attributes,
     erasure,
+    leakage,
     likelihood_ratio,
     name_adds,
     prompt_classes,
@@ -20,6 +21,7 @@ from imindex.retrieval.results.questions import (
     AnyAnswer,
     AttributesAnswer,
     ErasureAnswer,
+    LeakageAnswer,
     LikelihoodRatioAnswer,
     NameAddsAnswer,
     PromptClassesAnswer,
@@ -38,6 +40,7 @@ SECTIONS: Mapping[type[QuestionAnswer], tuple[str, Draw]] = {
     LikelihoodRatioAnswer: ("Likelihood ratios", likelihood_ratio.section),
     TrainingCountsAnswer: ("Works in the training data", training_counts.section),
     RefusalsAnswer: ("Refused and blocked pictures", refusals.section),
+    LeakageAnswer: ("Unprompted leakage", leakage.section),
 }
 """Title and section of each type of answer, in the order of the page. Functions take an identity that is unique on the
 page, for the figures, and the answer."""

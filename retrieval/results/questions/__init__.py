@@ -12,6 +12,13 @@ from imindex.retrieval.results.questions.attributes import (
 )
 from imindex.retrieval.results.questions.base import QuestionAnswer
 from imindex.retrieval.results.questions.erasure import ErasedArtist, ErasureAnswer, KeptArtist
+from imindex.retrieval.results.questions.leakage import (
+    AbsentArtist,
+    KindsDiffer,
+    LeakageAnswer,
+    LeakedArtist,
+    LeakedPicture,
+)
 from imindex.retrieval.results.questions.likelihood_ratio import (
     CalibratedArtist,
     LikelihoodRatioAnswer,
@@ -24,10 +31,11 @@ from imindex.retrieval.results.questions.prompt_classes import (
     PromptClassesAnswer,
     PromptClassResult,
 )
-from imindex.retrieval.results.questions.training_counts import CountedArtist, TrainingCountsAnswer
 from imindex.retrieval.results.questions.refusals import RefusalsAnswer, RefusedName
+from imindex.retrieval.results.questions.training_counts import CountedArtist, TrainingCountsAnswer
 
 __all__ = [
+    "AbsentArtist",
     "AddedByName",
     "Answered",
     "AnyAnswer",
@@ -42,12 +50,18 @@ __all__ = [
     "ErasedArtist",
     "ErasureAnswer",
     "KeptArtist",
+    "KindsDiffer",
+    "LeakageAnswer",
+    "LeakedArtist",
+    "LeakedPicture",
     "LikelihoodRatioAnswer",
     "NameAddsAnswer",
     "PromptClassResult",
     "PromptClassesAnswer",
     "QuestionAnswer",
     "QuestionedPictures",
+    "RefusalsAnswer",
+    "RefusedName",
     "TrainingCountsAnswer",
     "ValidatedRatios",
 ]
@@ -57,14 +71,11 @@ AnyAnswer = (
     | PromptClassesAnswer
     | ErasureAnswer
     | AttributesAnswer
-    | LikelihoodRatioAnswer
     | TrainingCountsAnswer
+    | LikelihoodRatioAnswer
     | RefusalsAnswer
+    | LeakageAnswer
 )
-    "RefusalsAnswer",
-    "RefusedName",
-]
-
 """The union of all answers: JSON tells them apart by `question`."""
 
 
