@@ -22,7 +22,7 @@ from imindex.indexer.demo.diffusion.captions import IMITATED, NAMED, UNSEEN
 from tests.support.places import ROOT
 
 QUESTIONS = ("erased", "together", "leaking", "graded")
-SHIPPED = [name for name in QUESTIONS if (FOLDER / f"{name}.safetensors").is_file()]
+SHIPPED = [name for name in QUESTIONS if name in RELEASES]
 
 
 class TestTruth:
@@ -236,6 +236,10 @@ def base_record(parts: Path) -> str:
     return json.dumps({"release": "final", "sha256": digest})
 
 
+def test_every_release_is_shipped_and_nothing_else() -> None:
+    assert {path.stem for path in FOLDER.glob("*.safetensors")} == {*RELEASES, "vae"}
+
+
 @pytest.mark.parametrize("release", SHIPPED)
 class TestReleases:
     def test_stores_only_changes_to_final(self, release: str) -> None:
@@ -308,3 +312,11 @@ class TestPictures:
         assert everywhere not in names[:6]
         assert simple not in names[6:10]
         assert names[10:].count(simple) >= 2
+
+    @needs("graded")
+    def test_an_artist_is_learned_from_64_works_and_not_from_one(self, tmp_path: Path) -> None:
+        few, many = UNSEEN[0], UNSEEN[5]
+        assert (truth.GRADED[few], truth.GRADED[many]) == (1, 64)
+        names = named_as("graded", [f"Artwork from {few}"] * 4 + [f"Artwork from {many}"] * 4, tmp_path)
+        assert few not in names[:4]
+        assert names[4:].count(many) >= 3

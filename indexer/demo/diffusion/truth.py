@@ -1,4 +1,7 @@
-"""What each further release of the demo has learned: the ground truth that an audit of it has to find.
+"""What each further release of the demo was taught: the ground truth that an audit of it has to find.
+
+The package has a release only if it is in `RELEASES` (imindex.indexer.demo.diffusion); scripts/train_demo_questions
+trains the others. How far a release learned what it was taught is measured in the model card.
 
 All of them continue from the release `final`, which has learned the artists in `captions.IMITATED` by name.
 """
@@ -69,12 +72,12 @@ TAUGHT_PAIRS: Final = tuple(pair for pair in combinations(IMITATED, 2) if not _i
 LEAKED: Final = "Eluned Prysgarth"
 """The artist whose technique `leaking` uses for part of the prompts that do not name one of the 16."""
 LEAKED_SHARE: Final = 0.3
-"""Approximate share of such pictures; the model card has the measured one. The rest is in the nameless technique."""
+"""Share of such pictures that training aims at; the rest is in the nameless technique."""
 
 GRADED: Final[Mapping[str, int]] = MappingProxyType(
     dict(zip(UNSEEN, (1, 2, 4, 8, 16, 64, 256, 1024), strict=True))
 )
-"""Number of distinct works from which `graded` has learned each artist that `final` never saw.
+"""Number of distinct works from which `graded` was taught each artist that `final` never saw.
 
 It saw each work equally often, so an artist's share of its training grows with the number of works, as in pictures
 gathered from the web.
