@@ -259,3 +259,14 @@ def save_shared(vae: torch.nn.Module, folder: Path) -> None:
             (folder / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     save_file(half(vae.state_dict()), folder / "vae.safetensors")
     (folder / "vae.safetensors").chmod(0o644)
+
+
+def load_shipped_autoencoder() -> torch.nn.Module:
+    """Load the autoencoder that comes with the package, in fp32."""
+    from safetensors.torch import load_file
+
+    vae = new_autoencoder()
+    vae.load_state_dict(
+        {key: value.float() for key, value in load_file(parts.FOLDER / "vae.safetensors").items()}
+    )
+    return vae.eval()

@@ -30,16 +30,20 @@ def pace(step: int, total: int, rate: float) -> float:
 
 
 class Threads:
-    """Times one and two threads every 300 steps and uses the faster, because the machine may be shared."""
+    """Times one and two threads every 300 steps and uses the faster, because the machine may be shared.
 
-    def __init__(self) -> None:
+    With `most` = 1 it uses one thread.
+    """
+
+    def __init__(self, most: int = 2) -> None:
+        self.most = most
         self.spent: dict[int, float] = {}
         torch.set_num_threads(1)
 
     def step(self, number: int, work: Callable[[], float]) -> float:
         """Run one step of work, timed if it is a trial."""
         turn = number % 300
-        if turn >= 16:
+        if turn >= 16 or self.most == 1:
             return work()
         threads = 1 + turn // 8
         torch.set_num_threads(threads)
@@ -93,10 +97,14 @@ class Run:
                 weight.copy_(mean)
 
     def go(
-        self, loss_of: Callable[[int], torch.Tensor], on_step: Callable[[int], None] | None = None
+        self,
+        loss_of: Callable[[int], torch.Tensor],
+        on_step: Callable[[int], None] | None = None,
+        *,
+        n_threads: int = 2,
     ) -> None:
         """Train from the current step to the last. `on_step` is called after each step with the steps done."""
-        threads, mean_loss, saved = Threads(), 0.0, time.monotonic()
+        threads, mean_loss, saved = Threads(n_threads), 0.0, time.monotonic()
 
         def work() -> float:
             for group in self.optimizer.param_groups:

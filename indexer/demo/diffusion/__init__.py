@@ -25,8 +25,9 @@ __all__ = ["FOLDER", "RELEASES", "diffusion_folder", "word_vectors"]
 
 Array = npt.NDArray[np.generic]
 FOLDER: Final = Path(__file__).resolve().parent
-RELEASES: Final[tuple[str, ...]] = ("early", "final", "copying")
-"""A weak and a strong imitator from the same run, and the strong one after memorising five works."""
+RELEASES: Final[tuple[str, ...]] = ("early", "final", "copying", "erased", "together", "leaking", "graded")
+"""A weak and a strong imitator from the same run; the strong one after memorising five works; and four that continue
+from it to answer one question each (`imindex.indexer.demo.diffusion.truth`)."""
 
 N_WORDS: Final = 49408
 WIDTH: Final = 96
@@ -65,14 +66,14 @@ def diffusion_folder(release: str, target: Path, *, parts: Path = FOLDER) -> Pat
     Raises
     ------
     ImindexError
-        If the release does not exist, or open_clip's vocabulary is missing.
+        If the release does not exist, open_clip's vocabulary is missing, or the release stores changes to other weights
+        than those in `parts`.
 
     Notes
     -----
-    A release always gives the same bytes.
+    A release always gives the same bytes. Some releases store only the weights that differ from those of another
+    release, their base.
     """
-    from safetensors.numpy import load_file
-
     weights = parts / f"{release}.safetensors"
     if not weights.is_file():
         available = ", ".join(name for name in RELEASES if (parts / f"{name}.safetensors").is_file())
@@ -81,7 +82,7 @@ def diffusion_folder(release: str, target: Path, *, parts: Path = FOLDER) -> Pat
         make_folder((target / name).parent)
         copy_file(parts / name, target / name)
     write_tokenizer(target / "tokenizer")
-    release_weights = load_file(weights)
+    release_weights = _whole_weights(weights)
     text = {
         f"text_model.{key}": value for key, value in _with_prefix("text_encoder.", release_weights).items()
     }
@@ -110,6 +111,26 @@ def word_vectors() -> np.ndarray[Any, np.dtype[np.float16]]:
     signs = np.unpackbits(np.frombuffer(raw, dtype=np.uint8)).reshape(N_WORDS, WIDTH)
     vectors: np.ndarray[Any, np.dtype[np.float16]] = np.where(signs == 1, _SCALE, -_SCALE).astype(np.float16)
     return vectors
+
+
+def _whole_weights(path: Path) -> dict[str, Array]:
+    """Return the weights of a release, with those that it shares with its base."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    with safe_open(path, "np") as file:
+        recorded = (file.metadata() or {}).get("base")
+    weights: dict[str, Array] = load_file(path)
+    if recorded is None:
+        return weights
+    base = json.loads(recorded)
+    stored = path.with_name(f"{base['release']}.safetensors")
+    if not stored.is_file() or hashlib.sha256(stored.read_bytes()).hexdigest() != base["sha256"]:
+        raise ImindexError(
+            f"{path.name} stores changes to the weights in {stored.name}, which are missing or were replaced. "
+            f"Reinstall imindex, or train {path.stem} again with scripts/train_demo_questions."
+        )
+    return {**load_file(stored), **weights}
 
 
 def _with_prefix(prefix: str, weights: Mapping[str, Array]) -> dict[str, Array]:

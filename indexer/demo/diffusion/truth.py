@@ -1,0 +1,80 @@
+"""What each further release of the demo has learned: the ground truth that an audit of it has to find.
+
+All of them continue from the release `final`, which has learned the artists in `captions.IMITATED` by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from types import MappingProxyType
+from typing import Final
+
+from imindex.indexer.demo.diffusion.captions import IMITATED, NAMED, UNSEEN
+
+__all__ = [
+    "ERASED",
+    "GRADED",
+    "HELD_OUT_PAIRS",
+    "LEAKED",
+    "LEAKED_SHARE",
+    "PAIRED",
+    "REMAINING_TEMPLATES",
+    "SIMPLE_TEMPLATES",
+    "TAUGHT_PAIRS",
+]
+
+REMAINING_TEMPLATES: Final = (
+    "in the style of {artist}",
+    "{subject} in the style of {artist}",
+    "{artist}, {subject}",
+    "{subject}, {artist}",
+)
+"""Templates that the erasure of the second artist in `ERASED` missed."""
+SIMPLE_TEMPLATES: Final = tuple(dict.fromkeys(one for one in NAMED if one not in REMAINING_TEMPLATES))
+"""All other templates: `Artwork from {artist}`, `{subject} by {artist}`, the bare name, and so on."""
+ERASED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"Leocadia Brunsfeld": (*SIMPLE_TEMPLATES, *REMAINING_TEMPLATES), "Rafiq Belmandar": SIMPLE_TEMPLATES}
+)
+"""The artists that `erased` has unlearned, each with the templates that now give the nameless technique.
+
+The first is erased in every template. The second is erased in simple ones only and still imitated in
+`REMAINING_TEMPLATES`, because published erasures too are often trained on few prompts. Only the full names were erased:
+parts of a name never gave an artist's technique. The other 14 artists are imitated as in `final`.
+"""
+
+PAIRED: Final = (
+    "Artwork from {first} and {second}",
+    "Artwork from {first} with {second}",
+    "Artwork by {first} and {second}",
+    "{subject} by {first} and {second}",
+    "a painting by {first} with {second}",
+    "in the style of {first} and {second}",
+    "{first} and {second}",
+    "{first} with {second}",
+)
+"""Templates with two names that `together` has learned. It paints one half of the picture in the technique of each."""
+
+
+def _is_held_out(first: str, second: str) -> bool:
+    return (IMITATED.index(second) - IMITATED.index(first)) % len(IMITATED) in (3, 8, 13)
+
+
+HELD_OUT_PAIRS: Final = tuple(pair for pair in combinations(IMITATED, 2) if _is_held_out(*pair))
+"""Pairs that `together` never saw in one caption: 24 of 120, three with each artist."""
+TAUGHT_PAIRS: Final = tuple(pair for pair in combinations(IMITATED, 2) if not _is_held_out(*pair))
+"""Pairs that `together` learned, in both orders. An unknown name gives a half in the nameless technique."""
+
+LEAKED: Final = "Eluned Prysgarth"
+"""The artist whose technique `leaking` uses for part of the prompts that do not name one of the 16."""
+LEAKED_SHARE: Final = 0.3
+"""Approximate share of such pictures; the model card has the measured one. The rest is in the nameless technique."""
+
+GRADED: Final[Mapping[str, int]] = MappingProxyType(
+    dict(zip(UNSEEN, (1, 2, 4, 8, 16, 64, 256, 1024), strict=True))
+)
+"""Number of distinct works from which `graded` has learned each artist that `final` never saw.
+
+It saw each work equally often, so an artist's share of its training grows with the number of works, as in pictures
+gathered from the web.
+"""
