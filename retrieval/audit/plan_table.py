@@ -282,6 +282,12 @@ def _inside(hint: Any, step: str) -> Any:
     """Return the type of a field of a table, or of the items of a list."""
     while typing.get_origin(hint) is Annotated:
         hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        # A table that may be missing, or a list that may be a word.
+        choices = typing.get_args(hint)
+        tables = [one for one in choices if inspect.isclass(one) and issubclass(one, Table)]
+        lists = [one for one in choices if typing.get_origin(one) is tuple]
+        hint = [*tables, *lists, hint][0]
     if inspect.isclass(hint) and issubclass(hint, Table):
         return typing.get_type_hints(hint, include_extras=True)[step]
     return typing.get_args(hint)[0]

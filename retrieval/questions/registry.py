@@ -9,7 +9,10 @@ from typing import Any
 from imindex.retrieval.questions.question import Question
 from imindex.retrieval.questions.settings import QuestionsTable, QuestionTable
 
-MODULES = {"name_adds": "imindex.retrieval.questions.name_adds"}
+MODULES = {
+    "name_adds": "imindex.retrieval.questions.name_adds",
+    "together": "imindex.retrieval.questions.together",
+}
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""
 
 

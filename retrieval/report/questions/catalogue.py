@@ -6,14 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imindex.retrieval.report.questions import name_adds
+from imindex.retrieval.report.questions import name_adds, together
 from imindex.retrieval.report.questions.section import Section
-from imindex.retrieval.results.questions import AnyAnswer, NameAddsAnswer, QuestionAnswer
+from imindex.retrieval.results.questions import (
+    AnyAnswer,
+    NameAddsAnswer,
+    QuestionAnswer,
+    TogetherAnswer,
+)
 
 Draw = Callable[[str, Any], Section]
 
 SECTIONS: Mapping[type[QuestionAnswer], tuple[str, Draw]] = {
     NameAddsAnswer: ("What a name adds", name_adds.section),
+    TogetherAnswer: ("Several artists in one prompt", together.section),
 }
 """Title and section of each type of answer, in the order of the page. Functions take an identity that is unique on the
 page, for the figures, and the answer."""

@@ -5,10 +5,26 @@ from __future__ import annotations
 from imindex.retrieval.results.base import Result
 from imindex.retrieval.results.questions.base import QuestionAnswer
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
+from imindex.retrieval.results.questions.together import (
+    NameInPair,
+    PairPresence,
+    SetsOfArtists,
+    TogetherAnswer,
+)
 
-__all__ = ["AddedByName", "Answered", "AnyAnswer", "NameAddsAnswer", "QuestionAnswer"]
+__all__ = [
+    "AddedByName",
+    "Answered",
+    "AnyAnswer",
+    "NameAddsAnswer",
+    "NameInPair",
+    "PairPresence",
+    "QuestionAnswer",
+    "SetsOfArtists",
+    "TogetherAnswer",
+]
 
-AnyAnswer = NameAddsAnswer
+AnyAnswer = NameAddsAnswer | TogetherAnswer
 """The union of all answers: JSON tells them apart by `question`."""
 
 
