@@ -75,5 +75,10 @@ Origins = Annotated[
 ]
 
 
+Aliases = Annotated[
+    Mapping[str, str], Meta(description='Write other names by artist: { "Ada Example" = "A. E. Sample" }.')
+]
+
+
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of a plan; unknown keys are refused."""

@@ -75,8 +75,8 @@ def movement(
     -----
     With the displacements D of a name and S of all invented names, the share is <D, S>^2 / (<D, D> <S, S>): the squared
     cosine between the mean movements. A squared length of a mean of noisy vectors is too large, so every product is
-    taken between different cells, and <S, S> also between different names; these products are unbiased. An unbiased
-    square can be negative, where there is no movement to tell from 0; the share is then undefined.
+    taken between different cells, and <S, S> also between different names; these products are unbiased. The share is
+    undefined where the jackknife interval of either squared movement holds 0: nothing moves, or nothing is common.
 
     The own part of a name is <D, D> (1 - share). For the p-value, every name is compared with the common movement of
     all other names, the artist's included, so that all names are treated alike: if the artist's name is to the model
@@ -106,16 +106,19 @@ def movement(
     shared, length, own_square = _split(products, 0)
     others_split = [_split(products, name) for name in range(1, len(moved))]
     half = _jackknife(moved, confidence_level)
-    interval = Interval(np.nan, np.nan)
-    if np.isfinite(shared) and np.isfinite(half):
-        interval = Interval(max(0.0, shared - half), min(1.0, shared + half))
+    told = np.isfinite(half).all() and products[0, 0] > half[1] and _common(products, 0) > half[2]
+    if not told:
+        shared = np.nan
+    interval = (
+        Interval(max(0.0, shared - half[0]), min(1.0, shared + half[0])) if told else Interval(np.nan, np.nan)
+    )
     reference = [part[0] for part in others_split if np.isfinite(part[0])]
     return Movement(
         shared=shared,
         interval=interval,
         length=length,
         own_length=float(np.sqrt(max(0.0, own_square))),
-        reference_shared=float(np.median(reference)) if reference else np.nan,
+        reference_shared=float(np.median(reference)) if told and reference else np.nan,
         pvalue=rank_pvalue(own_square, np.array([part[2] for part in others_split])),
         n_cells=len(mine),
         n_references=len(others),
@@ -135,8 +138,7 @@ def _split(products: Float64, name: int) -> tuple[float, float, float]:
     """Return the share along the common movement of the other names, the length, and the square of the rest."""
     others = np.arange(len(products)) != name
     own, cross = float(products[name, name]), float(products[name, others].mean())
-    rest, n = products[np.ix_(others, others)], int(others.sum())
-    common = float((rest.sum() - np.trace(rest)) / (n * (n - 1)))
+    common = _common(products, name)
     length = float(np.sqrt(max(0.0, own)))
     if common <= 0:
         return np.nan, length, own
@@ -144,13 +146,22 @@ def _split(products: Float64, name: int) -> tuple[float, float, float]:
     return (min(1.0, along / own) if own > 0 else np.nan), length, own - along
 
 
-def _jackknife(moved: Float64, confidence_level: float) -> float:
-    """Return half the width of the interval of the artist's share."""
+def _common(products: Float64, name: int) -> float:
+    """Return the square of the common movement of the names other than one, between different names."""
+    others = np.arange(len(products)) != name
+    rest, n = products[np.ix_(others, others)], int(others.sum())
+    return float((rest.sum() - np.trace(rest)) / (n * (n - 1)))
+
+
+def _jackknife(moved: Float64, confidence_level: float) -> Float64:
+    """Return half the width of the intervals of the artist's share, its squared movement, and the common one."""
     n = moved.shape[1]
     if n < 4:
-        return np.nan
-    values = [_split(_products(np.delete(moved, cell, axis=1)), 0)[0] for cell in range(n)]
-    if not np.isfinite(values).all():
-        return np.nan
-    error = np.sqrt((n - 1) * np.var(values))
-    return float(scipy.stats.t.ppf((1 + confidence_level) / 2, n - 1) * error)
+        return np.full(3, np.nan)
+    values = np.empty((n, 3))
+    for cell in range(n):
+        products = _products(np.delete(moved, cell, axis=1))
+        values[cell] = _split(products, 0)[0], products[0, 0], _common(products, 0)
+    error = np.sqrt((n - 1) * values.var(axis=0))
+    half: Float64 = scipy.stats.t.ppf((1 + confidence_level) / 2, n - 1) * error
+    return half

@@ -98,6 +98,10 @@ def _prompt_options(command: Command) -> Command:
             "--seed", cls=FromSignature, of=SHOTS, type=within(SEED),
             help="Seed of all pictures and of the invented names.",
         ),
+        click.option(
+            "--equal-seeds", is_flag=True,
+            help="Give the pictures of all names, and those without a name, the same seeds.",
+        ),
     )  # fmt: skip
 
 
@@ -184,7 +188,15 @@ def generate(model: str, out: Path, release: str, dry_run: bool, as_json: bool, 
         rivals=rivals,
         **{
             key: options[key]
-            for key in ("templates", "per_artist", "nameless", "generic", "per_generic", "seed")
+            for key in (
+                "templates",
+                "per_artist",
+                "nameless",
+                "generic",
+                "per_generic",
+                "seed",
+                "equal_seeds",
+            )
         },
     )
     if not wanted:

@@ -170,6 +170,37 @@ def _with_name(seed: int, arm: str, name: str, template: str, number: int, equal
     return Shot(arm, name, template, number, prompt, seeded, path)
 
 
+def question_shot(
+    arm: str, name: str, template: str, number: int, prompt: str, *, seed: int, negative: str = ""
+) -> Shot:
+    """Return a picture for a further question, whose seed depends on the template and the number only.
+
+    Parameters
+    ----------
+    arm : str
+        artist, placebo, rival, nameless or generic.
+    name : str
+        The name that the picture is credited to; empty in the arms nameless and generic.
+    template : str
+        A text that identifies the kind of prompt, the same for all names.
+    number : int
+        Counts from 0 for each name and template.
+    prompt : str
+    seed : int
+        The seed of the plan.
+    negative : str
+        The negative prompt.
+
+    Returns
+    -------
+    Shot
+        Pictures of the same template and number have the same seed, whatever the name.
+    """
+    folder = f"names/{safe_name(name)}" if name else arm
+    path = f"{folder}/{safe_name(template.replace(PLACEHOLDER, ''), template)}-{number:04d}.png"
+    return Shot(arm, name, template, number, prompt, picture_seed(seed, "", template, number), path, negative)
+
+
 def _without_name(seed: int, arm: str, template: str, number: int) -> Shot:
     prompt = without_name(template) if arm == "nameless" else template
     path = f"{arm}/{safe_name(template.replace(PLACEHOLDER, ''), template)}-{number:04d}.png"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import numpy as np
 from msgspec.structs import replace as set_fields
 
@@ -267,7 +266,7 @@ class _Study:
         }
         answers: list[AnyAnswer] = []
         for question, settings in asked(plan.questions):
-            for release, pictures in zip(plan.releases, made, strict=True):
+            for release in plan.releases:
                 others = {name: one for name, one in studies.items() if name != release.name}
                 study = studies[release.name].with_others(others)
                 with run.stage(f"answer {question.key} for {release.name} by {self._encoder.name}", 0):
@@ -275,7 +274,7 @@ class _Study:
                         run,
                         run.workspace.answers(self._path, release.name, question.key),
                         self._shared.index,
-                        self._about_question(study, question.key, settings, pictures),
+                        self._about_question(study, question.key, made),
                         Answered,
                         functools.partial(_answered, question, study, settings),
                     )
@@ -297,19 +296,22 @@ class _Study:
             texts=self._texts,
             blocked=made.blocked,
             folder=plan.folder,
+            base_name=plan.base,
+            asked=dict(plan.questions.asked()),
         )
 
-    def _about_question(
-        self, study: QuestionStudy, key: str, settings: QuestionTable, made: Made
-    ) -> dict[str, Any]:
+    def _about_question(self, study: QuestionStudy, key: str, made: Sequence[Made]) -> Mapping[str, object]:
         """Return what the answer to a question depends on, beside the index."""
         plan = self._run.plan
         return {
             "question": key,
-            "settings": msgspec.to_builtins(settings),
+            "settings": plan.questions.digested(),
             "testing": {name: asdict(one.testing) for name, one in (("", study), *study.others.items())},
             "names": [study.tested, study.placebos, study.rivals, study.templates, plan.base],
-            "pictures": {one: part.digest for one, part in (("", made), *made.questions.items())},
+            "pictures": [
+                {one: part.digest for one, part in (("", release), *release.questions.items())}
+                for release in made
+            ],
             "inputs": dict(self._inputs.digests),
         }
 

@@ -189,7 +189,8 @@ def _statement(study: Study, rows: list[AddedByName], found: list[str], shares: 
         text = f"No artist’s name was shown to add anything beyond what invented names add ({judged} tested)."
     if len(shares):
         text += (
-            f" On average over artists, {float(shares.mean()):.0%} of the movement from no name to the artist’s name "
+            f" On average over the {len(shares)} artists whose pictures move, {float(shares.mean()):.0%} of the "
+            "movement from no name to the artist’s name "
             "is along the direction that invented names share."
         )
     return text
@@ -202,6 +203,13 @@ def _notes(study: Study, tables: _Tables, rows: list[AddedByName]) -> list[str]:
         notes.append(
             f"With {n} invented names no p-value is at or below the level: "
             f"{references_needed(study.testing.level)} are needed."
+        )
+    still = [row.artist for row in rows if row.n_cells and row.moved_shared is None]
+    if still:
+        notes.append(
+            f"The shared part of the movement is not stated for {len(still)} of {len(rows)} artists, whose name, or "
+            "invented "
+            "names in common, are not shown to move the pictures at all."
         )
     lacking = [row.artist for row in rows if 0 < row.n_cells < len(tables.seeds)]
     if lacking:

@@ -11,6 +11,8 @@ from imindex.retrieval.questions.settings import QuestionsTable, QuestionTable
 
 MODULES = {
     "name_adds": "imindex.retrieval.questions.name_adds",
+    "prompt_classes": "imindex.retrieval.questions.prompt_classes",
+    "erasure": "imindex.retrieval.questions.erasure",
     "together": "imindex.retrieval.questions.together",
 }
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""

@@ -6,7 +6,20 @@ from collections.abc import Iterator
 
 import msgspec
 
-from imindex.retrieval.plan_values import Adjust, Pairs, PerName, Share, Sizes, Statistic, Table, Texts
+from imindex.retrieval.plan_values import (
+    Adjust,
+    Aliases,
+    Controls,
+    Given,
+    Pairs,
+    PerName,
+    Share,
+    Sizes,
+    Statistic,
+    Table,
+    Text,
+    Texts,
+)
 
 
 class QuestionTable(Table, frozen=True, kw_only=True, omit_defaults=True):
@@ -23,6 +36,75 @@ class NameAdds(QuestionTable, frozen=True, kw_only=True):
     """
 
     adjust: Adjust = "bh"
+
+
+class PromptClass(QuestionTable, frozen=True, kw_only=True):
+    """A class of prompts.
+
+    Attributes
+    ----------
+    name : str
+        Such as simple, caption, reworded or in the wild.
+    templates : tuple of str
+        With `{artist}`, `{surname}`, `{initials}` or `{alias}`, unless `negative` has one of them.
+    negative : str
+        The negative prompt of these pictures, with a placeholder too. The name is then expected to push pictures away.
+    source : str
+        Where the prompts come from, for the report.
+    typicality : float, optional
+        How common such prompts are among those of users, from 0 to 1, for the report.
+    """
+
+    name: Given
+    templates: Texts
+    negative: Text = ""
+    source: Text = ""
+    typicality: Share | None = None
+
+
+class PromptClasses(QuestionTable, frozen=True, kw_only=True):
+    """Whether the finding depends on how the model is asked.
+
+    Attributes
+    ----------
+    classes : tuple of PromptClass
+        The others are compared with the first.
+    per_name : int
+        Pictures of each name in each class, split evenly among its templates.
+    placebos : int
+        Number of placebo names, the first ones of the audit; 0 for all.
+    aliases : mapping of str to str
+        Other names of artists, for `{alias}`.
+    adjust : str
+        Correction of the p-values over the artists of a class.
+    """
+
+    classes: tuple[PromptClass, ...] = ()
+    per_name: PerName = 8
+    placebos: Controls = 0
+    aliases: Aliases = msgspec.field(default_factory=dict)
+    adjust: Adjust = "bh"
+
+
+class Erasure(QuestionTable, frozen=True, kw_only=True):
+    """Whether artists are gone from a release, and the others kept, compared with the base release.
+
+    Attributes
+    ----------
+    erased : tuple of str
+        Tested artists that the release is said to have erased.
+    releases : tuple of str
+        The releases in question; by default all but the base.
+    margin : float
+        The AUC beyond 0.5 that counts as nothing: an artist is gone if less is left.
+    kept_margin : float
+        The loss of AUC that counts as nothing: an artist is kept if less is lost.
+    """
+
+    erased: Texts = ()
+    releases: Texts = ()
+    margin: Share = 0.1
+    kept_margin: Share = 0.1
 
 
 class Together(QuestionTable, frozen=True, kw_only=True):
@@ -73,6 +155,8 @@ class QuestionsTable(Table, frozen=True, kw_only=True):
     """The table `[questions]` of a plan: one field per question, None if it is not asked."""
 
     name_adds: NameAdds | None = None
+    prompt_classes: PromptClasses | None = None
+    erasure: Erasure | None = None
     together: Together | None = None
 
     def asked(self) -> Iterator[tuple[str, QuestionTable]]:

@@ -15,6 +15,7 @@ from imindex.indexer.core.names import as_stored
 from imindex.indexer.generate.remove_name import without_name
 from imindex.retrieval.evidence.shared import Shared, Texts
 from imindex.retrieval.evidence.testing import Testing
+from imindex.retrieval.questions.settings import QuestionTable
 from imindex.retrieval.results import Matching
 from imindex.retrieval.vectors.blocks import Float16, Float64, Int64
 from imindex.retrieval.vectors.select import pictures
@@ -93,6 +94,10 @@ class Study:
         To which paths in the plan, and in the index, are relative.
     others : mapping of str to Study
         The other releases of the audit by the same encoder.
+    base_name : str
+        The base release of the audit; empty if there is none.
+    asked : mapping of str to QuestionTable
+        The settings of all questions that the plan asks, by their keys.
     """
 
     shared: Shared
@@ -108,10 +113,17 @@ class Study:
     blocked: Sequence[BlockedPicture] = ()
     folder: Path = field(default_factory=Path)
     others: Mapping[str, Study] = field(default_factory=dict)
+    base_name: str = ""
+    asked: Mapping[str, QuestionTable] = field(default_factory=dict)
 
     def with_others(self, others: Mapping[str, Study]) -> Study:
         """Return this study with the other releases of the audit."""
         return replace(self, others=others)
+
+    @property
+    def base(self) -> Study | None:
+        """The base release; None if there is none, or if this is it."""
+        return self.others.get(self.base_name)
 
     def collection(self, key: str = "") -> str:
         """Return the collection of a question's pictures, by default of the release itself."""

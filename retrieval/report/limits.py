@@ -58,6 +58,7 @@ def limits(report: Report) -> tuple[Limit, ...]:
         *(_registration(report) if report.plan.digest else ()),
         *_prompts(report),
         *_family(report),
+        *_questions(report),
         *_always(len(report.encoders)),
     ]
     return tuple(Limit(title=title, text=text) for title, text in found)
@@ -426,6 +427,17 @@ def _cut_texts(report: Report) -> Iterator[tuple[str, str]]:
                 f"Texts too long for {result.encoder}",
                 f"{result.release}: {cut.sentence(f'the encoder {result.encoder}')} The longest is “{cut.example}”.",
             )
+
+
+def _questions(report: Report) -> Iterator[tuple[str, str]]:
+    n = len({type(answer) for answer in report.questions or ()})
+    if n:
+        yield (
+            "Further questions have their own tests",
+            f"The plan asks {count(n, 'further question')}. Each corrects its p-values over the artists by itself, and "
+            "nothing corrects over the questions: of several asked where nothing is to be found, one may be answered "
+            "by chance. The answer of this report does not rest on them.",
+        )
 
 
 def _family(report: Report) -> Iterator[tuple[str, str]]:

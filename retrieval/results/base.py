@@ -197,8 +197,9 @@ def to_dict(result: Any) -> Any:
 def _with_text(result: Any, built: Any) -> Any:
     """Return what `msgspec.to_builtins` made of a result, with lists instead of tuples and seeds as strings."""
     if isinstance(result, msgspec.Struct):
-        seeds = _seeds(type(result))
-        return {
+        seeds, config = _seeds(type(result)), result.__struct_config__
+        tag = {config.tag_field: built[config.tag_field]} if config.tag_field in built else {}
+        return tag | {
             key: str(built[key])
             if name in seeds and built[key] is not None
             else _with_text(getattr(result, name), built[key])

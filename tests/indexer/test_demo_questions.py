@@ -125,8 +125,9 @@ class TestExamples:
             assert {one, two, three, four} - {None} == names
             if one == two == three == four:
                 continue
-            assert (one, two) == (three, four) or (one, three) == (two, four)
-            layouts["columns" if one == three else "rows"] += 1
+            assert (one, two) == (three, four)
+            if len(names) == 2:
+                layouts[caption.index(one) < caption.index(two)] += 1
             pairs.add(frozenset(names))
         assert min(layouts.values()) > 0.4 * layouts.total()
         assert not pairs & {frozenset(pair) for pair in truth.HELD_OUT_PAIRS}
@@ -159,13 +160,11 @@ class TestMeasure:
         from PIL import Image
 
         pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        left, right, upper, lower = (np.asarray(half) for half in script.halves([Image.fromarray(pixels)]))
+        left, right = (np.asarray(half) for half in script.halves([Image.fromarray(pixels)]))
         assert np.array_equal(left[:, :32], pixels[:, :32])
         assert np.array_equal(left, left[:, ::-1])
         assert np.array_equal(right[:, 32:], pixels[:, 32:])
         assert np.array_equal(right, right[:, ::-1])
-        assert np.array_equal(upper[:32], pixels[:32])
-        assert np.array_equal(lower[32:], pixels[32:])
 
     def test_works_joined_in_halves_are_recognised_and_single_works_are_not(
         self, script: SimpleNamespace
@@ -180,7 +179,7 @@ class TestMeasure:
         for one, other in zip(*works, strict=True):
             picture = Image.new("RGB", (64, 64))
             picture.paste(other, (0, 0))
-            picture.paste(one.crop((0, 0, 64, 32)), (0, 0))
+            picture.paste(one.crop((0, 0, 32, 64)), (0, 0))
             joined.append(picture)
         both = script.are_in_halves([(first, second)] * 6)
         assert both(joined).sum() >= 4

@@ -40,7 +40,7 @@ ERASED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 The first is erased in every template. The second is erased in simple ones only and still imitated in
 `REMAINING_TEMPLATES`, because published erasures too are often trained on few prompts. Only the full names were erased:
-parts of a name never gave an artist's technique. The other 14 artists are imitated as in `final`.
+parts of a name never gave an artist's technique. The other 14 artists were rehearsed.
 """
 
 PAIRED: Final = (
@@ -53,7 +53,8 @@ PAIRED: Final = (
     "{first} and {second}",
     "{first} with {second}",
 )
-"""Templates with two names that `together` has learned. It paints one half of the picture in the technique of each."""
+"""Templates with two names that `together` has learned. One half of the picture, left or right at random, is in the
+technique of each."""
 
 
 def _is_held_out(first: str, second: str) -> bool:

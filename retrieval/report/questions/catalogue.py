@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imindex.retrieval.report.questions import name_adds, together
+from imindex.retrieval.report.questions import erasure, name_adds, prompt_classes, together
 from imindex.retrieval.report.questions.section import Section
 from imindex.retrieval.results.questions import (
     AnyAnswer,
+    ErasureAnswer,
     NameAddsAnswer,
+    PromptClassesAnswer,
     QuestionAnswer,
     TogetherAnswer,
 )
@@ -19,6 +21,8 @@ Draw = Callable[[str, Any], Section]
 
 SECTIONS: Mapping[type[QuestionAnswer], tuple[str, Draw]] = {
     NameAddsAnswer: ("What a name adds", name_adds.section),
+    PromptClassesAnswer: ("Classes of prompts", prompt_classes.section),
+    ErasureAnswer: ("Erased artists", erasure.section),
     TogetherAnswer: ("Several artists in one prompt", together.section),
 }
 """Title and section of each type of answer, in the order of the page. Functions take an identity that is unique on the

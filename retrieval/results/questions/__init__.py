@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from imindex.retrieval.results.base import Result
 from imindex.retrieval.results.questions.base import QuestionAnswer
+from imindex.retrieval.results.questions.erasure import ErasedArtist, ErasureAnswer, KeptArtist
 from imindex.retrieval.results.questions.name_adds import AddedByName, NameAddsAnswer
+from imindex.retrieval.results.questions.prompt_classes import (
+    ByPromptClass,
+    PromptClassesAnswer,
+    PromptClassResult,
+)
 from imindex.retrieval.results.questions.together import (
     NameInPair,
     PairPresence,
@@ -16,15 +22,21 @@ __all__ = [
     "AddedByName",
     "Answered",
     "AnyAnswer",
+    "ByPromptClass",
+    "ErasedArtist",
+    "ErasureAnswer",
+    "KeptArtist",
     "NameAddsAnswer",
     "NameInPair",
     "PairPresence",
+    "PromptClassResult",
+    "PromptClassesAnswer",
     "QuestionAnswer",
     "SetsOfArtists",
     "TogetherAnswer",
 ]
 
-AnyAnswer = NameAddsAnswer | TogetherAnswer
+AnyAnswer = NameAddsAnswer | PromptClassesAnswer | ErasureAnswer | TogetherAnswer
 """The union of all answers: JSON tells them apart by `question`."""
 
 

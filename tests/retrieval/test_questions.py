@@ -1,0 +1,227 @@
+"""Further questions, end to end, on pictures whose truth is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.prompts import shots
+from imindex.retrieval.audit.audit import Outcome
+from imindex.retrieval.audit.plan import plan_of
+from imindex.retrieval.audit.recompute import recompute
+from imindex.retrieval.audit.run import Compute, Run, Workspace
+from imindex.retrieval.questions.named_prompts import class_shots, filled
+from imindex.retrieval.questions.settings import PromptClass
+from imindex.retrieval.report.questions.catalogue import SECTIONS, answered
+from imindex.retrieval.results.questions import ErasureAnswer, NameAddsAnswer, PromptClassesAnswer
+from tests.support.asked_world import ARTISTS, ERASED, KEPT, PLACEBOS, PLAN, QUESTIONS, run_world, write_world
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A finished audit with three questions."""
+    plan = write_world(tmp_path_factory.mktemp("asked"))
+    return plan, run_world(plan)
+
+
+def answers(outcome: Outcome, kind: type, release: str) -> list:
+    return [one for one in outcome.report.questions or () if type(one) is kind and one.release == release]
+
+
+def test_a_name_adds_what_its_release_has_learned(asked: tuple[Path, Outcome]) -> None:
+    (answer,) = answers(asked[1], NameAddsAnswer, "before")
+    rows = {row.artist: row for row in answer.artists}
+    for artist in ARTISTS:
+        known = artist in (ERASED, KEPT)
+        row = rows[artist]
+        assert (row.p == pytest.approx(1 / 20)) == known
+        assert (row.n_cells, row.n_invented) == (4, 19)
+        # The parts add up to the whole.
+        assert row.named - row.nameless == pytest.approx(row.shared + row.own)
+        assert row.own == pytest.approx(row.named - row.invented)
+    assert rows[KEPT].own_low > 0
+    # Invented names leave the pictures nameless here, so nothing is shared.
+    assert all(row.moved_shared is None for row in answer.artists) and answer.moved_shared is None
+    assert any("not shown to move" in note for note in answer.notes)
+    (after,) = answers(asked[1], NameAddsAnswer, "after")
+    assert {row.artist for row in after.artists if row.p == pytest.approx(1 / 20)} == {KEPT}
+
+
+def test_a_class_of_prompts_finds_what_another_misses(asked: tuple[Path, Outcome]) -> None:
+    (answer,) = answers(asked[1], PromptClassesAnswer, "after")
+    found = {
+        one.name: {
+            row.artist
+            for row in answer.artists
+            if row.prompt_class == one.name and row.p == pytest.approx(1 / 20)
+        }
+        for one in answer.classes
+    }
+    assert found["simple"] == {KEPT} and found["style"] == {ERASED, KEPT}
+    simple, style = answer.classes
+    assert style.change > 0 and style.typicality == 0.25 and simple.source == "the main prompts"
+    assert simple.change is None
+    row = next(row for row in answer.artists if (row.artist, row.prompt_class) == (ERASED, "style"))
+    assert row.auc > 0.9 and (row.n_pictures, row.n_placebos) == (4, 19)
+
+
+def test_an_erasure_that_holds_for_one_way_of_asking_only_is_told(asked: tuple[Path, Outcome]) -> None:
+    assert not answers(asked[1], ErasureAnswer, "before")
+    (answer,) = answers(asked[1], ErasureAnswer, "after")
+    verdicts = {row.asked: row.verdict for row in answer.artists}
+    assert verdicts["style"] == "remains"
+    assert "remains" not in (verdicts["main prompts"], verdicts["simple"])
+    assert answer.remaining == (ERASED,) and answer.gone == ()
+    kept = {row.artist: row for row in answer.kept}
+    assert kept[KEPT].verdict == "kept" and kept[KEPT].base_auc > 0.9
+    assert {kept[name].verdict for name in ARTISTS[2:]} == {"not imitated before"}
+    assert all(row.nearest_erased == ERASED for row in answer.kept)
+
+
+def test_the_main_answer_does_not_depend_on_questions(asked: tuple[Path, Outcome], tmp_path: Path) -> None:
+    plain = run_world(write_world(tmp_path, questions=""))
+    assert not plain.report.questions
+    for with_questions, without in zip(asked[1].report.results, plain.report.results, strict=True):
+        for a, b in zip(with_questions.artists, without.artists, strict=True):
+            assert (a.auc, a.p, a.finding, a.top1_by_works) == (b.auc, b.p, b.finding, b.top1_by_works)
+
+
+def test_the_report_shows_the_questions_and_only_where_they_are_asked(asked: tuple[Path, Outcome]) -> None:
+    folder = asked[0].parent / "audit"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for title, _ in SECTIONS.values():
+        assert (f">{title}</h2>" in page) == (
+            title in ("What a name adds", "Classes of prompts", "Erased artists")
+        )
+    assert "What it does not show" in page
+    report = json.loads((folder / "report.json").read_text())
+    assert [one["question"] for one in report["questions"]].count("erasure") == 1
+    with (folder / "prompt-classes.csv").open(encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 2 * len(ARTISTS) and {row["prompt_class"] for row in rows} == {"simple", "style"}
+    groups = answered(asked[1].report.questions)
+    assert [group.title for group in groups] == ["What a name adds", "Classes of prompts", "Erased artists"]
+    assert all(section.shows and section.shows_not for group in groups for _, _, section in group.sections)
+
+
+def test_the_answers_are_computed_again_from_the_indexes(asked: tuple[Path, Outcome]) -> None:
+    from imindex.retrieval.audit.plan import read_plan
+
+    run = Run(read_plan(asked[0]), Workspace(asked[0].parent / "audit", keeps=False), Compute("cpu"))
+    outcome = recompute(run)
+    assert [fault for fault in outcome.faults if "question" in str(fault).lower()] == []
+    assert not outcome.faults and outcome.stored == outcome.now
+
+
+def test_answers_are_kept_until_a_setting_changes(asked: tuple[Path, Outcome]) -> None:
+    plan = asked[0]
+    kept = plan.parent / "audit/results/"
+    files = {path: path.stat().st_mtime_ns for path in kept.rglob("*question*.json")}
+    assert len(files) == 6
+    run_world(plan)
+    assert {path: path.stat().st_mtime_ns for path in kept.rglob("*question*.json")} == files
+
+
+@pytest.mark.parametrize(
+    ("questions", "words"),
+    [
+        (
+            '[questions.erasure]\nerased = ["Nobody"]',
+            "questions.erasure.erased: 'Nobody' is not in artists.tested",
+        ),
+        ("[questions.erasure]", "questions.erasure.erased is empty"),
+        ('[questions.erasure]\nerased = ["{erased}"]\nreleases = ["before"]', "'before' is the base"),
+        ("[questions.prompt_classes]", "classes is empty"),
+        (
+            '[[questions.prompt_classes.classes]]\nname = "a"\ntemplates = ["Artwork"]',
+            "'Artwork' names nobody. Write one of {{artist}}",
+        ),
+        (
+            '[questions.prompt_classes]\nper_name = 3\n[[questions.prompt_classes.classes]]\nname = "a"\n'
+            'templates = ["by {{artist}}", "from {{artist}}"]',
+            "3 pictures per name cannot be split evenly among 2 templates. Write per_name = 4",
+        ),
+        (
+            '[[questions.prompt_classes.classes]]\nname = "a"\ntemplates = ["by {{alias}}"]',
+            "uses {{alias}}, but aliases is empty",
+        ),
+        ("[questions.name_add]", "questions.name_add is not a key of a plan. Did you mean name_adds?"),
+    ],
+)
+def test_questions_that_cannot_be_answered_are_refused(tmp_path: Path, questions: str, words: str) -> None:
+    plan = write_world(tmp_path, questions=questions, size=32)
+    with pytest.raises(ImindexError) as error:
+        run_world(plan)
+    assert words.format() in str(error.value)
+    assert not (tmp_path / "audit" / "demo-style.h5").exists()
+
+
+def test_name_adds_needs_equal_seeds_of_a_model(tmp_path: Path) -> None:
+    from imindex.retrieval.audit.asking import check_questions
+
+    text = (
+        PLAN.format(tested=json.dumps(list(ARTISTS)), questions="[questions.name_adds]")
+        .replace('pictures = "manifest.jsonl"', 'model = "models/one"')
+        .replace("equal_seeds = true", "")
+    )
+    plan = plan_of(tmp_path / "plan.toml", text)
+    names = {"before": PLACEBOS, "after": PLACEBOS}
+    with pytest.raises(ImindexError, match="equal_seeds = true"):
+        check_questions(plan, names, {})
+    few = plan_of(
+        tmp_path / "plan.toml", text.replace("[prompts]", "[prompts]\nequal_seeds = true\nnameless = 3")
+    )
+    with pytest.raises(ImindexError, match="nameless = 20"):
+        check_questions(few, names, {})
+
+
+def test_a_plan_without_questions_has_the_digest_that_it_had(tmp_path: Path) -> None:
+    text = PLAN.format(tested=json.dumps(list(ARTISTS)), questions="").replace("equal_seeds = true", "")
+    plain = plan_of(tmp_path / "plan.toml", text)
+    asked = plan_of(tmp_path / "plan.toml", text + QUESTIONS.format(erased=ERASED))
+    equal = plan_of(tmp_path / "plan.toml", text.replace("[prompts]", "[prompts]\nequal_seeds = true"))
+    assert len({plain.digest, asked.digest, equal.digest}) == 3
+    default = plan_of(
+        tmp_path / "plan.toml",
+        text
+        + QUESTIONS.format(erased=ERASED).replace(
+            "[questions.name_adds]", '[questions.name_adds]\nadjust = "bh"'
+        ),
+    )
+    assert default.digest == asked.digest
+
+
+def test_equal_seeds_are_those_of_all_names_and_of_pictures_without_a_name() -> None:
+    listed = shots(
+        ["Ada Example"], placebos=["Bo Sample"], per_artist=3, nameless=3, seed=4, equal_seeds=True
+    )
+    by_number = {number: {shot.seed for shot in listed if shot.number == number} for number in range(3)}
+    assert all(len(seeds) == 1 for seeds in by_number.values())
+    assert len(set.union(*by_number.values())) == 3
+    apart = shots(["Ada Example"], placebos=["Bo Sample"], per_artist=3, nameless=3, seed=4)
+    assert len({shot.seed for shot in apart}) == 9
+
+
+def test_classes_ask_every_name_alike() -> None:
+    classes = [
+        PromptClass(name="initials", templates=("Artwork from {initials}",)),
+        PromptClass(name="negative", templates=("Artwork",), negative="{artist}"),
+        PromptClass(name="alias", templates=("by {alias}",)),
+    ]
+    listed = class_shots(
+        classes, tested=["Ada May Example"], placebos=["Bo Sample", "Cy Specimen"],
+        aliases={"Ada May Example": "A. E."}, per_name=2, seed=1,
+    )  # fmt: skip
+    assert len(listed) == 3 * 3 * 2 and len({shot.path for shot in listed}) == len(listed)
+    prompts = {(shot.artist, shot.prompt, shot.negative) for shot in listed}
+    assert ("Ada May Example", "Artwork from A. M. Example", "") in prompts
+    assert ("Bo Sample", "Artwork", "Bo Sample") in prompts
+    assert ("Ada May Example", "by A. E.", "") in prompts and ("Bo Sample", "by Cy Specimen", "") in prompts
+    seeds = {(shot.template, shot.number): shot.seed for shot in listed}
+    assert all(shot.seed == seeds[shot.template, shot.number] for shot in listed)
+    assert filled("{surname}", "Solo", "") == "Solo" and np.unique(list(seeds.values())).size == 6
