@@ -259,6 +259,62 @@ def inclusion_thresholds(scores: npt.ArrayLike, group: npt.ArrayLike, *, rate: f
     return out
 
 
+def company_thresholds(
+    scores: npt.ArrayLike, named: npt.ArrayLike, *, rate: float, without: npt.ArrayLike = ()
+) -> Float64:
+    """Compute thresholds from pictures that name one artist, for the other artists.
+
+    Parameters
+    ----------
+    scores : array_like, shape (N, A)
+        Scores of N pictures (or sets of pictures) for A artists.
+    named : array_like of int, shape (N,)
+        The artist that each picture names, beside a placebo name: its column of `scores`, or a number from A on for
+        artists without a column.
+    rate : float
+        Share of pictures above the threshold, for each artist.
+    without : array_like of int
+        Named artists whose pictures are not used, such as those of the prompt that is judged.
+
+    Returns
+    -------
+    ndarray, shape (A,), float64
+        -inf if no picture names another artist.
+
+    Notes
+    -----
+    A picture that shows one artist can resemble a second one who is not named, which placebo names cannot tell. The
+    threshold of artist a is the (1 - rate) quantile over the pictures that name others, where every named artist has
+    the same weight. There are as many independent units as named artists, usually too few for a guarantee such as that
+    of `inclusion_thresholds`; use the larger of both thresholds, and leave out the artists of the prompt that is
+    judged, so that the measured false inclusions are those of artists who did not set the threshold.
+
+    Examples
+    --------
+    >>> company_thresholds([[9.0, 1.0], [1.0, 9.0], [2.0, 8.0]], [0, 1, 1], rate=0.1).tolist()
+    [2.0, 1.0]
+    >>> company_thresholds([[9.0, 1.0], [1.0, 9.0], [2.0, 8.0]], [0, 1, 1], rate=0.1, without=[1]).tolist()
+    [-inf, 1.0]
+    """
+    values, artists = np.asarray(scores, np.float64), np.asarray(named, np.int64)
+    if values.ndim != 2 or artists.shape != values.shape[:1]:
+        raise ValueError(f"scores, named: the shapes {values.shape} and {artists.shape} do not match.")
+    if not 0 < rate < 1:
+        raise ValueError(f"rate is {rate}. It must be between 0 and 1.")
+    out = np.full(values.shape[1], -np.inf)
+    usable = ~np.isin(artists, np.asarray(without, np.int64))
+    for artist in range(values.shape[1]):
+        rows = np.flatnonzero(usable & (artists != artist))
+        if not len(rows):
+            continue
+        names, place, sizes = np.unique(artists[rows], return_inverse=True, return_counts=True)
+        order = np.argsort(values[rows, artist], kind="stable")
+        up_to = np.cumsum(1 / (len(names) * sizes[place[order]]))
+        enough = int(np.flatnonzero(up_to >= 1 - rate - _ROUNDING)[0])
+        out[artist] = values[rows[order[enough]], artist]
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class SetAnswers:
     """Result of `set_answers`.
@@ -357,7 +413,7 @@ def set_answers(
     own = rates[row, artist]
     counts = truth.astype(np.int64)
     some = truth.any(axis=1)
-    apart = (counts @ counts.T == 0) & some & some[:, None]
+    apart = np.equal(counts @ counts.T, 0) & np.outer(some, some)
     elsewhere = np.array(
         [rates[~truth[:, a], a].mean() if (~truth[:, a]).any() else np.nan for a in artist.tolist()]
     )

@@ -132,8 +132,10 @@ class Together(QuestionTable, frozen=True, kw_only=True):
     sizes : tuple of int
         Numbers of pictures that are judged together.
     statistic : str
-        The score of an artist, learned from works. By default not that of the audit: the log odds of `lda` rise when
-        the other artist of the pair fades.
+        The score of an artist in the tests, learned from works. By default not that of the audit: the log odds of `lda`
+        rise when the other artist of the pair fades.
+    set_statistic : str
+        The score of an artist in the sets of artists. By default the log odds, which tell apart artists who are alike.
     adjust : str
         Correction of the p-values over pairs and names.
     """
@@ -148,6 +150,7 @@ class Together(QuestionTable, frozen=True, kw_only=True):
     false_inclusion: Share = 0.05
     sizes: Sizes = (1, 8)
     statistic: Statistic = "linear"
+    set_statistic: Statistic = "lda"
     adjust: Adjust = "bh"
 
 

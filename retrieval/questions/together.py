@@ -26,6 +26,7 @@ from imindex.stats.references import references_needed
 from imindex.stats.set_statistics import Scorer
 from imindex.stats.together import (
     both_present,
+    company_thresholds,
     in_sets,
     inclusion_thresholds,
     kept_share,
@@ -121,6 +122,7 @@ class _Together(Plain):
             level=testing.level,
             confidence_level=testing.confidence_level,
             statistic=settings.statistic,
+            set_statistic=settings.set_statistic,
             n_found=int(np.count_nonzero(found)),
             n_judged=n_judged,
             n_both=n_both,
@@ -174,6 +176,7 @@ class _Table:
 
     scorer: Scorer
     scores: Float64
+    set_scores: Float64
     columns: dict[str, int]
     row: dict[Pair, int]
     place: Int64
@@ -189,7 +192,8 @@ class _Table:
             There are works of a single artist.
         """
         scorer = study.shared.scorer(settings.statistic)
-        if scorer is None:
+        set_scorer = study.shared.scorer(settings.set_statistic)
+        if scorer is None or set_scorer is None:
             raise ImindexError(
                 "There are works of a single artist, so no score can be learned. Add works of other artists as "
                 "background."
@@ -208,6 +212,7 @@ class _Table:
         return cls(
             scorer,
             _scored(scorer, pictures),
+            _scored(set_scorer, pictures),
             {name: columns[number] for name in study.tested if (number := study.number(name)) in columns},
             row,
             place,
@@ -413,24 +418,46 @@ def _sets(
     rows, numbers = table.pictures_of([prompts.pairs[place] for place in usable])
     if not len(rows) or not len(placebo):
         return [], n_calibrating
-    single, single_number, truths = _with_one_artist(table, prompts, candidates)
+    beside, beside_pair, beside_artist = _with_one_artist(table, prompts, candidates)
+    rate = settings.false_inclusion or 0.0
+    pair_of = {
+        candidate: place
+        for place, pair in enumerate(prompts.pairs)
+        for candidate in _places(pair, candidates)
+    }
     results = []
     for size in sorted(settings.sizes):
-        calibrating, groups = in_sets(table.scores[placebo][:, columns], placebo_pair, size)
-        thresholds = inclusion_thresholds(calibrating, groups, rate=settings.false_inclusion or 0.0)
-        scores, pair = in_sets(table.scores[rows][:, columns], numbers, size)
-        present, again = np.unique(pair, return_inverse=True)
-        if not len(pair) or np.isinf(thresholds).any():
+        calibrating, groups = in_sets(table.set_scores[placebo][:, columns], placebo_pair, size)
+        by_placebos = inclusion_thresholds(calibrating, groups, rate=rate)
+        scores, number = in_sets(table.set_scores[rows][:, columns], numbers, size)
+        company, key = in_sets(table.set_scores[beside][:, columns], beside_pair, size)
+        artist = beside_artist[key]
+        if not len(number) or np.isinf(by_placebos).any():
             continue
-        named = np.array([[name in prompts.pairs[usable[k]] for name in candidates] for k in present])
-        found = set_answers(scores > thresholds, again, named, confidence_level=confidence_level)
-        beside, beside_number = in_sets(table.scores[single][:, columns], single_number, size)
-        false = (beside > thresholds)[~truths[beside_number]] if len(beside) else np.empty(0)
-        places = [usable[k] for k in present.tolist()]
+        # The thresholds for a pair come from pictures of artists of other pairs.
+        thresholds = np.array(
+            [
+                np.maximum(
+                    by_placebos,
+                    company_thresholds(company, artist, rate=rate, without=_places(pair, candidates)),
+                )
+                for pair in prompts.pairs
+            ]
+        )
+        present, again = np.unique(number, return_inverse=True)
+        places = np.array(usable)[present]
+        named = np.array([[name in prompts.pairs[place] for name in candidates] for place in places])
+        found = set_answers(
+            scores > thresholds[places[again]], again, named, confidence_level=confidence_level
+        )
+        of_pair = np.array([pair_of.get(one, -1) for one in artist.tolist()], np.int64)
+        known = of_pair >= 0
+        others = np.arange(len(candidates)) != artist[known][:, None]
+        false = (company[known] > thresholds[of_pair[known]])[others]
         singles = _Singles(
-            {place: float(found.exact_of[k]) for k, place in enumerate(places)},
+            {int(place): float(found.exact_of[k]) for k, place in enumerate(places)},
             {
-                (place, candidates[a]): float(found.included[k, a])
+                (int(place), candidates[a]): float(found.included[k, a])
                 for k, place in enumerate(places)
                 for a in np.flatnonzero(named[k]).tolist()
             },
@@ -460,16 +487,24 @@ def _sets(
     return results, n_calibrating
 
 
+def _places(names: Sequence[str], candidates: Sequence[str]) -> list[int]:
+    return [place for place, name in enumerate(candidates) if name in names]
+
+
 def _with_one_artist(
     table: _Table, prompts: PairPrompts, candidates: Sequence[str]
-) -> tuple[Int64, Int64, np.ndarray]:
-    """Return the pictures of an artist and a placebo name, the number of the names of each, and who is named."""
-    tested = {name for pair in prompts.pairs for name in pair}
+) -> tuple[Int64, Int64, Int64]:
+    """Return the pictures of an artist and a placebo name, the number of their names, and the artist of each number.
+
+    Artists who are not candidates are numbered from the number of candidates on.
+    """
+    tested = list(dict.fromkeys(name for pair in prompts.pairs for name in pair))
+    order = [*candidates, *(name for name in tested if name not in candidates)]
     mixed = [pair for pair in prompts.names if (pair[0] in tested) != (pair[1] in tested)]
     unordered = list({frozenset(pair): pair for pair in mixed}.values())
     rows, numbers = table.pictures_of(unordered)
-    named = np.array([[name in pair for name in candidates] for pair in unordered], np.bool_)
-    return rows, numbers, named.reshape(len(unordered), len(candidates))
+    artists = [order.index(pair[0] if pair[0] in tested else pair[1]) for pair in unordered]
+    return rows, numbers, np.array(artists, np.int64)
 
 
 def _statement(

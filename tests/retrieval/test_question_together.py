@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,8 +206,11 @@ def test_the_answer_is_computed_again_from_the_index(asked: tuple[Path, Outcome]
 def test_without_pictures_the_answer_says_what_is_missing(
     asked: tuple[Path, Outcome], tmp_path: Path
 ) -> None:
-    plan = write_world(tmp_path)
-    manifest = tmp_path / "manifest.jsonl"
+    for name in ("works", "halves"):
+        shutil.copytree(asked[0].parent / name, tmp_path / name)
+    plan, manifest = (
+        Path(shutil.copy(asked[0].parent / name, tmp_path)) for name in ("plan.toml", "manifest.jsonl")
+    )
     lines = manifest.read_text().splitlines(keepends=True)
     manifest.write_text("".join(line for line in lines if "/ together" not in line))
     answer = answer_of((plan, run_world(plan)))

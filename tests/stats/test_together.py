@@ -10,6 +10,7 @@ import scipy
 
 from imindex.stats.together import (
     both_present,
+    company_thresholds,
     in_sets,
     inclusion_thresholds,
     kept_share,
@@ -80,6 +81,36 @@ class TestThresholds:
     def test_refuses(self, scores: list, group: list, rate: float) -> None:
         with pytest.raises(ValueError, match=r"scores|rate"):
             inclusion_thresholds(scores, group, rate=rate)
+
+
+class TestCompany:
+    @pytest.mark.parametrize("seed", range(10))
+    def test_is_the_quantile_over_others_with_equal_weights(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        named = rng.permutation(
+            np.repeat(np.arange(6), rng.integers(1, 5, 6))
+        )  # artists 4 and 5 have no column
+        scores = rng.integers(0, 9, (len(named), 4)).astype(float)
+        rate = Fraction(int(rng.integers(1, 8)), 20)
+        found = company_thresholds(scores, named, rate=float(rate), without=[1])
+        for artist in range(4):
+            others = [one for one in range(6) if one not in (artist, 1)]
+            lowest = min(
+                candidate
+                for candidate in scores[np.isin(named, others), artist]
+                if sum(
+                    Fraction(int((scores[named == one, artist] > candidate).sum()), int((named == one).sum()))
+                    for one in others
+                )
+                <= rate * len(others)
+            )
+            assert found[artist] == lowest
+
+    def test_refuses(self) -> None:
+        with pytest.raises(ValueError, match="do not match"):
+            company_thresholds([[1.0]], [0, 1], rate=0.1)
+        with pytest.raises(ValueError, match="rate"):
+            company_thresholds([[1.0]], [0], rate=1.0)
 
 
 class TestSets:

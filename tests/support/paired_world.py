@@ -19,19 +19,26 @@ from imindex.retrieval.audit.run import Compute, Run, Workspace
 from imindex.retrieval.questions.pairs import PairPrompts
 from imindex.retrieval.questions.settings import Together
 
-ARTISTS = tuple(NAMES[i] for i in (7, 5, 11, 17))
+ARTISTS = tuple(NAMES[i] for i in (7, 1, 11, 3))
 UNKNOWN = ARTISTS[3]
 OTHERS = (NAMES[2], NAMES[9])
 PLACEBOS = tuple(f"Placebo {letter}" for letter in "ABCDEFGHIJKLMNOPQRS")
 PAIRS = ((ARTISTS[0], ARTISTS[1]), (ARTISTS[2], UNKNOWN))
 SEED, SIZE, N_WORKS, N_ALONE = 5, 64, 6, 3
 SETTINGS = Together(
-    pairs=PAIRS, per_pair=2, both_orders=True, placebos=19, placebo_pairs=4, false_inclusion=0.2, sizes=(1, 4)
+    pairs=PAIRS,
+    per_pair=4,
+    both_orders=False,
+    placebos=19,
+    placebo_pairs=4,
+    false_inclusion=0.2,
+    sizes=(1, 4),
 )
 QUESTION = """
 [questions.together]
 pairs = {pairs}
-per_pair = 2
+per_pair = 4
+both_orders = false
 placebos = 19
 placebo_pairs = 4
 false_inclusion = 0.2

@@ -24,7 +24,7 @@ def section(identity: str, answer: TogetherAnswer) -> Section:
             "The pictures of both names are compared with those in which placebo names take the place of one of them, "
             "at equal seeds, by a score for that artist that is learned from works. A name that is found makes a "
             "difference beside the other. Answers as sets of artists do not use the prompt: an artist is in an answer "
-            "if the score is above a threshold that pictures of placebo names set."
+            "if the score is above a threshold that pictures of placebo names, and of other artists, set."
         ),
         shows_not=(
             "A name that is not found may still have a small effect. The test says that the artist’s name makes a "

@@ -122,8 +122,8 @@ class TogetherAnswer(QuestionAnswer, kw_only=True, frozen=True, tag="together"):
     adjust : str
     level : float
     confidence_level : float
-    statistic : str
-        The score: linear, lda (log odds), direction, softmax or rank.
+    statistic, set_statistic : str
+        The score of the tests, and of the sets of artists: linear, lda (log odds), direction, softmax or rank.
     n_found, n_judged : int
         Number of (pair, artist) in which the artist's name makes a difference, and of those that were tested.
     n_both : int
@@ -131,7 +131,8 @@ class TogetherAnswer(QuestionAnswer, kw_only=True, frozen=True, tag="together"):
     kept, kept_low, kept_high : float or None
         Share of the artists' own part that remains in company, over all judged artists, and its interval over pairs.
     rate : float
-        Largest probability of a false inclusion by pictures of placebo names, for each artist.
+        Largest probability of a false inclusion by pictures of placebo names, for each artist; also the share of
+        pictures of another artist and a placebo name that are above the thresholds.
     n_placebo_pairs : int
         Pairs of placebo names with pictures, which calibrate the thresholds.
     n_candidates : int
@@ -146,6 +147,7 @@ class TogetherAnswer(QuestionAnswer, kw_only=True, frozen=True, tag="together"):
     level: Level
     confidence_level: Level
     statistic: str
+    set_statistic: str
     n_found: Count
     n_judged: Count
     n_both: Count
