@@ -5,11 +5,13 @@ the manners of its two names, a prompt and seed that all names share, noise, and
 Artists are in pairs, each in one. Thresholds are set at 5 % per artist: by pairs of placebo names alone, and by these
 and pictures of one other artist.
 
-    python scripts/bench/question_worlds_together.py --worlds 200
+    python scripts/bench/question_worlds_together.py --worlds 100
+    python scripts/bench/question_worlds_together.py --drawn FOLDER [--figure FILE.svg]
 
 prints, for each world, how often the first and the second name of a pair have p <= 5 %, how often both do, the share of
 a name's own part that remains and how often its interval covers the true share, and for single pictures and sets of 8:
-recall, false inclusion, and answers that are exactly right, by both thresholds.
+recall, false inclusion, and answers that are exactly right, by both thresholds. The second command audits pictures that
+the demo's artists draw, half by half, in a folder of its own (tests/support/paired_world.py).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import json
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -226,6 +229,25 @@ def _in_sets(tables: list[np.ndarray], size: int) -> tuple[np.ndarray, np.ndarra
     return in_sets(np.concatenate(tables), np.repeat(np.arange(len(tables)), len(tables[0])), size)
 
 
+def drawn(folder: Path, figure: Path | None) -> None:
+    """Audit pictures whose halves are drawn by two artists, of whom the release has learned three of four."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from question_demo import standalone
+
+    from imindex.retrieval.report.questions.catalogue import answered
+    from tests.support.paired_world import UNKNOWN, run_world, write_world
+
+    plan = folder / "plan.toml"
+    questions = run_world(plan if plan.exists() else write_world(folder)).report.questions
+    ((_, _, section),) = answered(questions or ())[0].sections
+    print(section.statement)
+    print(f"The release has not learned {UNKNOWN}.")
+    for table in section.tables:
+        print(f"\n{table.title}\n" + "\n".join(" | ".join(row) for row in (table.head, *table.rows)))
+    if figure is not None:
+        figure.write_text(standalone(section.figures[0]), encoding="utf-8")
+
+
 def main() -> None:
     """Print the figures of all worlds."""
     parser = argparse.ArgumentParser(
@@ -235,7 +257,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="only worlds whose label has this text")
     parser.add_argument("--json", action="store_true", help="one JSON object per world")
+    parser.add_argument("--drawn", type=Path, metavar="FOLDER", help="audit drawn pictures in this folder")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="write the figure of that audit")
     options = parser.parse_args()
+    if options.drawn:
+        drawn(options.drawn, options.figure)
+        return
     for world in WORLDS:
         if options.only not in world.label:
             continue

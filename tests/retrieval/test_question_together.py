@@ -160,6 +160,8 @@ def test_names_in_company_are_found_if_the_release_paints_them(asked: tuple[Path
         assert rows[artist].company_low > 0 and rows[artist].alone_low > 0
         assert (rows[artist].n_pictures, rows[artist].n_references) == (4, 19)
     assert rows[UNKNOWN].p > 1 / 20 and rows[UNKNOWN].company < min(rows[a].company for a in ARTISTS[:3])
+    assert (answer.n_found, answer.n_both) == (3, 1)
+    assert all(name in answer.statement for name in ARTISTS[:3])
     first, second = answer.pairs
     assert (first.first, first.second) == PAIRS[0]
     assert first.p_both == pytest.approx(1 / 20) and second.p_both == rows[UNKNOWN].p

@@ -58,6 +58,7 @@ name = "demo-style"
 model = "demo-style"
 [tests]
 n_resamples = 99
+level = 0.1
 adjust = "bh"
 {questions}
 """
