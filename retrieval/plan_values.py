@@ -44,6 +44,15 @@ Texts = Annotated[
     tuple[Annotated[str, Meta(pattern=r"\S", description=TEXT)], ...],
     Meta(description='Write a list of texts: ["one", "two"].'),
 ]
+_PAIR = 'Write a pair of names: ["Ada Example", "Bo Sample"].'
+Pairs = Annotated[
+    str | tuple[Annotated[tuple[Given, Given], Meta(description=_PAIR)], ...],
+    Meta(description='Write "auto", or a list of pairs of names: [["Ada Example", "Bo Sample"]].'),
+]
+Sizes = Annotated[
+    tuple[Annotated[int, within(bounds.PER_NAME)], ...],
+    Meta(description="Write a list of whole numbers: [1, 8]."),
+]
 Seed = Annotated[int, within(bounds.SEED)]
 PerName = Annotated[int, within(bounds.PER_NAME)]
 Controls = Annotated[int, within(bounds.CONTROLS)]

@@ -264,6 +264,8 @@ def _explain(message: str, content: Mapping[str, Any]) -> str:
         value = value[int(step) if isinstance(value, list) else step]
         hint = _inside(hint, step)
         where += f"[{int(step) + 1}]" if step.isdigit() else f"{'.' if where else ''}{step}"
+    if inspect.isclass(inner := _table_or_list(hint)) and issubclass(inner, Table):
+        hint = inner
     if named := re.fullmatch(r"Object contains unknown field `(.*)`", text, re.DOTALL):
         known = list(hint.__struct_fields__)
         near = difflib.get_close_matches(named[1], known, 1)
@@ -291,10 +293,21 @@ def _inside(hint: Any, step: str) -> Any:
     """Return the type of a field of a table, or of the items of a list."""
     while typing.get_origin(hint) in (Annotated, types.UnionType, typing.Union):
         hint = typing.get_args(hint)[0]
+    hint = _table_or_list(hint)
     if inspect.isclass(hint) and issubclass(hint, Table):
         return typing.get_type_hints(hint, include_extras=True)[step]
     values = typing.get_args(hint)
     return values[-1] if typing.get_origin(hint) is Mapping else values[0]
+
+
+def _table_or_list(hint: Any) -> Any:
+    """Return the table of a type such as `Table | None`, or the list of one such as `str | tuple[str, ...]`."""
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
+        return hint
+    choices = typing.get_args(hint)
+    tables = [one for one in choices if inspect.isclass(one) and issubclass(one, Table)]
+    lists = [one for one in choices if typing.get_origin(one) is tuple]
+    return [*tables, *lists, hint][0]
 
 
 def _remedy(hint: Any) -> str:

@@ -18,6 +18,7 @@ MODULES = {
     "training_counts": "imindex.retrieval.questions.training_counts",
     "refusals": "imindex.retrieval.questions.refusals",
     "leakage": "imindex.retrieval.questions.leakage",
+    "together": "imindex.retrieval.questions.together",
 }
 """The module of each question, in the order in which a report answers them. Each has an object `QUESTION`."""
 

@@ -13,8 +13,11 @@ from imindex.retrieval.plan_values import (
     Controls,
     Exposure,
     Given,
+    Pairs,
     PerName,
     Share,
+    Sizes,
+    Statistic,
     Table,
     Text,
     Texts,
@@ -199,6 +202,53 @@ class Leakage(QuestionTable, frozen=True, kw_only=True):
     adjust: Adjust = "bh"
 
 
+class Together(QuestionTable, frozen=True, kw_only=True):
+    """Several artists in one prompt: is each of them in the pictures?
+
+    Attributes
+    ----------
+    pairs : tuple of pairs of str, or "auto"
+        Pairs of tested artists; with auto, random pairs that follow from the plan's seed, each artist at most once.
+    n : int
+        Most pairs with auto.
+    templates : tuple of str
+        Prompts with `{artist}` and `{other}`.
+    per_pair : int
+        Pictures of each pair of names in each order, split evenly among the templates.
+    both_orders : bool
+        Whether each pair is also asked with the names exchanged.
+    placebos : int
+        Placebo names that take the place of each name in turn.
+    placebo_pairs : int
+        Pairs of placebo names, which calibrate the thresholds of the sets of artists. Each placebo name is in at most
+        one.
+    false_inclusion : float
+        Largest probability, for each artist, of being said to be in a picture (or set of pictures) of placebo names.
+    sizes : tuple of int
+        Numbers of pictures that are judged together.
+    statistic : str
+        The score of an artist in the tests, learned from works. By default not that of the audit: the log odds of `lda`
+        rise when the other artist of the pair fades.
+    set_statistic : str
+        The score of an artist in the sets of artists. By default the log odds, which tell apart artists who are alike.
+    adjust : str
+        Correction of the p-values over pairs and names.
+    """
+
+    pairs: Pairs = "auto"
+    n: PerName = 8
+    templates: Texts = ("Artwork from {artist} and {other}",)
+    per_pair: PerName = 4
+    both_orders: bool = True
+    placebos: PerName = 39
+    placebo_pairs: PerName = 19
+    false_inclusion: Share = 0.05
+    sizes: Sizes = (1, 8)
+    statistic: Statistic = "linear"
+    set_statistic: Statistic = "lda"
+    adjust: Adjust = "bh"
+
+
 class QuestionsTable(Table, frozen=True, kw_only=True):
     """The table `[questions]` of a plan: one field per question, None if it is not asked."""
 
@@ -210,6 +260,7 @@ class QuestionsTable(Table, frozen=True, kw_only=True):
     training_counts: TrainingCounts | None = None
     refusals: Refusals | None = None
     leakage: Leakage | None = None
+    together: Together | None = None
 
     def asked(self) -> Iterator[tuple[str, QuestionTable]]:
         """Yield the key and the settings of each question that is asked, in the order of this class."""

@@ -14,6 +14,7 @@ from imindex.retrieval.report.questions import (
     name_adds,
     prompt_classes,
     refusals,
+    together,
     training_counts,
 )
 from imindex.retrieval.report.questions.section import Section
@@ -27,6 +28,7 @@ from imindex.retrieval.results.questions import (
     PromptClassesAnswer,
     QuestionAnswer,
     RefusalsAnswer,
+    TogetherAnswer,
     TrainingCountsAnswer,
 )
 
@@ -41,6 +43,7 @@ SECTIONS: Mapping[type[QuestionAnswer], tuple[str, Draw]] = {
     TrainingCountsAnswer: ("Works in the training data", training_counts.section),
     RefusalsAnswer: ("Refused and blocked pictures", refusals.section),
     LeakageAnswer: ("Unprompted leakage", leakage.section),
+    TogetherAnswer: ("Several artists in one prompt", together.section),
 }
 """Title and section of each type of answer, in the order of the page. Functions take an identity that is unique on the
 page, for the figures, and the answer."""

@@ -32,6 +32,12 @@ from imindex.retrieval.results.questions.prompt_classes import (
     PromptClassResult,
 )
 from imindex.retrieval.results.questions.refusals import RefusalsAnswer, RefusedName
+from imindex.retrieval.results.questions.together import (
+    NameInPair,
+    PairPresence,
+    SetsOfArtists,
+    TogetherAnswer,
+)
 from imindex.retrieval.results.questions.training_counts import CountedArtist, TrainingCountsAnswer
 
 __all__ = [
@@ -56,12 +62,16 @@ __all__ = [
     "LeakedPicture",
     "LikelihoodRatioAnswer",
     "NameAddsAnswer",
+    "NameInPair",
+    "PairPresence",
     "PromptClassResult",
     "PromptClassesAnswer",
     "QuestionAnswer",
     "QuestionedPictures",
     "RefusalsAnswer",
     "RefusedName",
+    "SetsOfArtists",
+    "TogetherAnswer",
     "TrainingCountsAnswer",
     "ValidatedRatios",
 ]
@@ -75,6 +85,7 @@ AnyAnswer = (
     | LikelihoodRatioAnswer
     | RefusalsAnswer
     | LeakageAnswer
+    | TogetherAnswer
 )
 """The union of all answers: JSON tells them apart by `question`."""
 
