@@ -35,9 +35,9 @@ tested = {tested}
 {releases}
 [prompts]
 templates = ["Artwork from {{artist}}"]
-per_artist = 16
+per_artist = 8
 placebos = 39
-nameless = 16
+nameless = 8
 equal_seeds = true
 
 [[encoders]]
@@ -56,7 +56,7 @@ base = "final"
 erased = {erased}
 
 [questions.prompt_classes]
-per_name = 8
+per_name = 4
 placebos = 19
 
 [[questions.prompt_classes.classes]]
