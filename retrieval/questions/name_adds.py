@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from msgspec.structs import replace
 
@@ -87,6 +89,7 @@ class _Tables:
         self.pictures, self.nameless, self.names, self.seeds = pictures, nameless, names, seeds
         self.cell, self.name = np.searchsorted(seeds, pictures.seeds), _numbers(pictures.names, names)
         self.nameless_cell = np.searchsorted(seeds, nameless.seeds)
+        self._tables: tuple[Float64, Float64] | None = None
 
     @classmethod
     def of(cls, study: Study) -> _Tables:
@@ -102,12 +105,33 @@ class _Tables:
         _, first = np.unique(keys, axis=0, return_index=True)
         return cls(pictures.at(np.sort(first)), nameless, names, seeds)
 
-    def scores(self, values: Float64, nameless: Float64) -> tuple[Float64, Float64]:
+    def scores(self, study: Study, artist: str) -> tuple[Float64, Float64]:
         """Return the table of names x cells of scores, and the scores of the pictures without a name."""
-        table = in_cells(self.cell, self.name, values, len(self.names), len(self.seeds))
+        column = study.column(artist)
+        named, without = self._scored(study)
+        table = in_cells(self.cell, self.name, named[:, column], len(self.names), len(self.seeds))
         none = np.full(len(self.seeds), np.nan)
-        none[self.nameless_cell] = nameless
+        none[self.nameless_cell] = without[:, column]
         return table, none
+
+    def _scored(self, study: Study) -> tuple[Float64, Float64]:
+        if self._tables is None:
+            self._tables = study.table(self.pictures.vectors), study.table(self.nameless.vectors)
+        return self._tables
+
+    @functools.cached_property
+    def vectors(self) -> Float64:
+        """The vectors of all names, shape (names, cells, d); NaN where there is no picture."""
+        vectors = np.full((len(self.names), len(self.seeds), self.pictures.vectors.shape[1]), np.nan)
+        vectors[self.name, self.cell] = self.pictures.vectors
+        return vectors
+
+    @functools.cached_property
+    def without(self) -> Float64:
+        """The vectors of the pictures without a name, shape (cells, d)."""
+        vectors = np.full((len(self.seeds), self.nameless.vectors.shape[1]), np.nan)
+        vectors[self.nameless_cell] = self.nameless.vectors
+        return vectors
 
 
 def _numbers(names: tuple[str, ...], among: tuple[str, ...]) -> Int64:
@@ -127,9 +151,7 @@ def _artist(study: Study, tables: _Tables, artist: str) -> AddedByName:
     nothing = AddedByName(artist=artist, judged=judged, n_cells=0, n_invented=0)
     if not len(tables.seeds) or study.number(artist) < 0:
         return nothing
-    values, none = tables.scores(
-        study.scores(tables.pictures.vectors, artist), study.scores(tables.nameless.vectors, artist)
-    )
+    values, none = tables.scores(study, artist)
     own, invented = values[own_place], values[n_tested:]
     cells = ~np.isnan(own)
     whole = ~np.isnan(invented[:, cells]).any(axis=1)
@@ -158,12 +180,12 @@ def _artist(study: Study, tables: _Tables, artist: str) -> AddedByName:
     )
     if tested.n_pictures < FEWEST_CELLS or tested.n_references < 2:
         return result
-    vectors = np.full((len(tables.names), len(tables.seeds), tables.pictures.vectors.shape[1]), np.nan)
-    vectors[tables.name, tables.cell] = tables.pictures.vectors
-    plain = np.full(vectors.shape[1:], np.nan)
-    plain[tables.nameless_cell] = tables.nameless.vectors
+    vectors = tables.vectors
     moved = movement(
-        vectors[own_place, cells], vectors[n_tested:][whole][:, cells], plain[cells], confidence_level=level
+        vectors[own_place, cells],
+        vectors[n_tested:][whole][:, cells],
+        tables.without[cells],
+        confidence_level=level,
     )
     return replace(
         result,

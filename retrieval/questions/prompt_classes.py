@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from msgspec.structs import replace
@@ -109,7 +109,7 @@ class ClassSets:
     pushed : frozenset of str
         Classes with a negative prompt, whose names push pictures away.
     without_class : int
-        Number of pictures whose prompt is of no class.
+        Number of pictures whose prompt is of no class, or that repeat a prompt and a seed of their name.
     """
 
     study: Study
@@ -118,6 +118,7 @@ class ClassSets:
     cells: dict[str, Int64]
     pushed: frozenset[str]
     without_class: int
+    _scores: dict[str, Float64] = field(default_factory=dict)
 
     @classmethod
     def of(cls, study: Study, settings: PromptClasses) -> ClassSets:
@@ -138,6 +139,7 @@ class ClassSets:
             )
         }
         places: dict[str, list[tuple[int, int]]] = {one.name: [] for one in settings.classes}
+        used: set[tuple[str, int]] = set()
         counted: Counter[tuple[str, str]] = Counter()
         without = 0
         for place, (name, prompt, seed) in enumerate(
@@ -152,6 +154,10 @@ class ClassSets:
             within = seeds.get((kind.identity, seed), counted[name, kind.identity])
             counted[name, kind.identity] += 1
             cell = kinds.index(kind) * 10**6 + within
+            if (name, cell) in used:  # the same prompt and seed twice
+                without += 1
+                continue
+            used.add((name, cell))
             places[kind.group].append((place, cell))
         return cls(
             study,
@@ -172,11 +178,17 @@ class ClassSets:
         table = in_cells(
             np.searchsorted(cells, self.cells[group][kept]),
             [number[mine.names[place]] for place in kept.tolist()],
-            self.study.scores(mine.vectors[kept], artist),
+            self._table(group)[kept, self.study.column(artist)],
             len(names),
             len(cells),
         )
         return table[0], table[1:]
+
+    def _table(self, group: str) -> Float64:
+        """Return the scores of the pictures of a class for all artists."""
+        if group not in self._scores:
+            self._scores[group] = self.study.table(self.pictures[group].vectors)
+        return self._scores[group]
 
     def compared(self, group: str, artist: str, *, confidence_level: float | None = None) -> NamedSet | None:
         """Compare an artist's pictures of a class with those of placebo names; None if there are none."""
@@ -314,7 +326,9 @@ def _notes(
         )
     if sets.without_class:
         notes.append(
-            f"{sets.without_class:,} pictures have a prompt of no class, or of several, and are not used."
+            f"{sets.without_class:,} pictures are not used: their prompt is of no class or of several, or repeats a "
+            "prompt "
+            "and a seed."
         )
     same = [name for name in study.tested if settings.aliases and name not in settings.aliases]
     if same and any(PLACEHOLDERS[-1] in kind.template for one in settings.classes for kind in kinds_of(one)):

@@ -144,7 +144,17 @@ class Study:
         """Return the pictures whose prompts name nobody, of the release or of a question; possibly none."""
         return self._named("control", self.collection(key))
 
+    @functools.cached_property
+    def _read(self) -> dict[tuple[str, str], Named]:
+        """Pictures that were read, by kind and collection."""
+        return {}
+
     def _named(self, kind: str, collection: str) -> Named:
+        if (kind, collection) not in self._read:
+            self._read[kind, collection] = self._pictures(kind, collection)
+        return self._read[kind, collection]
+
+    def _pictures(self, kind: str, collection: str) -> Named:
         index = self.shared.index
         if not any(c.kind == kind and c.name == collection for c in index.collections):
             none = np.empty(0, np.int64)
@@ -181,11 +191,25 @@ class Study:
 
     def scores(self, vectors: Float16, artist: str) -> Float64:
         """Return the score of pictures for one artist, shape (N,); higher is more like the artist's works."""
+        column = self.column(artist)
+        return np.asarray(self.table(vectors)[:, column])
+
+    def table(self, vectors: Float16) -> Float64:
+        """Return the score of pictures for every artist with works, shape (N, K). Ask for it once for many artists."""
+        return self.scorer.score(vectors) if len(vectors) else np.empty((0, len(self.scorer.artists)))
+
+    def column(self, artist: str) -> int:
+        """Return the column of an artist in `table`.
+
+        Raises
+        ------
+        ImindexError
+            The artist has no works.
+        """
         place = int(np.searchsorted(self.scorer.artists, self.number(artist)))
         if place >= len(self.scorer.artists) or self.scorer.artists[place] != self.number(artist):
             raise ImindexError(f"{artist} has no works in the index, so no score can be learned.")
-        table = self.scorer.score(vectors) if len(vectors) else np.empty((0, len(self.scorer.artists)))
-        return np.asarray(table[:, place])
+        return place
 
     def works_of(self, artist: str) -> Float16:
         """Return the vectors of an artist's distinct works, shape (N, d)."""

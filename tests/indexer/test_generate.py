@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,26 @@ def test_the_prompt_and_the_settings_matter(make: Callable, tmp_path: Path) -> N
     make("size", one, size="24x40")
     assert Image.open(tmp_path / "size" / one[0].path).size == (24, 40)
     assert Image.open(tmp_path / "as-is" / one[0].path).size == (SIZE, SIZE)
+
+
+def test_a_picture_may_have_a_negative_prompt_of_its_own(make: Callable, tmp_path: Path) -> None:
+    plain, other = ASKED[:2]
+    negative = replace(plain, negative="blue", path=f"negative/{plain.path}")
+    make("mixed", [plain, negative, other])
+    make("plain", [plain, other])
+    assert all(
+        files(tmp_path / "mixed")[shot.path] == files(tmp_path / "plain")[shot.path]
+        for shot in (plain, other)
+    )
+    moved = np.abs(pixels(tmp_path / "mixed", negative) - pixels(tmp_path / "mixed", plain)).max()
+    assert moved > 1
+    make("setting", [plain], negative_prompt="blue")
+    assert np.abs(pixels(tmp_path / "setting", plain) - pixels(tmp_path / "mixed", negative)).max() <= 1
+    rows = {line["path"]: line for line in lines(tmp_path / "mixed")}
+    assert rows[negative.path]["negative"] == "blue" and "negative" not in rows[plain.path]
+    assert not missing([plain, negative, other], tmp_path / "mixed")
+    with pytest.raises(ImindexError, match="made with negative 'blue', not 'red'"):
+        missing([replace(negative, negative="red")], tmp_path / "mixed")
 
 
 # Interruption and resumption
