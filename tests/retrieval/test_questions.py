@@ -172,12 +172,12 @@ def test_name_adds_needs_equal_seeds_of_a_model(tmp_path: Path) -> None:
     plan = plan_of(tmp_path / "plan.toml", text)
     names = {"before": PLACEBOS, "after": PLACEBOS}
     with pytest.raises(ImindexError, match="equal_seeds = true"):
-        check_questions(plan, names, {})
+        check_questions(plan, names, {}, {})
     few = plan_of(
         tmp_path / "plan.toml", text.replace("[prompts]", "[prompts]\nequal_seeds = true\nnameless = 3")
     )
     with pytest.raises(ImindexError, match="nameless = 20"):
-        check_questions(few, names, {})
+        check_questions(few, names, {}, {})
 
 
 def test_a_plan_without_questions_has_the_digest_that_it_had(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from imindex.retrieval.results.base import Count, Level, Number, P, Result, Share
 from imindex.retrieval.results.questions.base import QuestionAnswer
+from imindex.retrieval.results.tables import Row
 
 
 class ArtistAttribute(Result, kw_only=True, frozen=True):
@@ -163,9 +164,9 @@ class AttributesAnswer(QuestionAnswer, kw_only=True, frozen=True, tag="attribute
     probes: tuple[AttributeProbe, ...] = ()
     artists: tuple[AttributesOfArtist, ...]
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Row]:
         """Return one row per artist and attribute."""
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         for one in self.artists:
             who: Mapping[str, Any] = {"artist": one.artist, "p_artist": one.p_adjusted}
             rows += [{**who, **attribute.to_dict()} for attribute in one.attributes]
