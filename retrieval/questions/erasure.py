@@ -127,7 +127,8 @@ class _Main:
 
     def tables(self, artist: str) -> tuple[Float64, Float64] | None:
         """Return the scores for an artist of the own pictures, shape (C,), and of the placebo names', shape (R, C)."""
-        pictures = self.study.imitations().of([artist, *self.study.placebos])
+        placebos = self.study.placebos_of(artist)
+        pictures = self.study.imitations().of([artist, *placebos])
         places: dict[str, list[int]] = {}
         for place in sorted(
             range(len(pictures.names)), key=lambda n: (pictures.prompts[n], int(pictures.seeds[n]))
@@ -137,9 +138,7 @@ class _Main:
         if not own or self.study.number(artist) < 0:
             return None
         scores = self.study.scores(pictures.vectors, artist)
-        references = [
-            scores[places[name]] for name in self.study.placebos if len(places.get(name, ())) == len(own)
-        ]
+        references = [scores[places[name]] for name in placebos if len(places.get(name, ())) == len(own)]
         return scores[own], np.array(references).reshape(len(references), len(own))
 
     def compared(self, artist: str, level: float) -> NamedSet | None:

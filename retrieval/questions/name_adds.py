@@ -152,7 +152,8 @@ def _artist(study: Study, tables: _Tables, artist: str) -> AddedByName:
     if not len(tables.seeds) or study.number(artist) < 0:
         return nothing
     values, none = tables.scores(study, artist)
-    own, invented = values[own_place], values[n_tested:]
+    used = np.isin(study.placebos, study.placebos_of(artist))
+    own, invented = values[own_place], values[n_tested:][used]
     cells = ~np.isnan(own)
     whole = ~np.isnan(invented[:, cells]).any(axis=1)
     if not cells.any() or not whole.any():
@@ -183,7 +184,7 @@ def _artist(study: Study, tables: _Tables, artist: str) -> AddedByName:
     vectors = tables.vectors
     moved = movement(
         vectors[own_place, cells],
-        vectors[n_tested:][whole][:, cells],
+        vectors[n_tested:][used][whole][:, cells],
         tables.without[cells],
         confidence_level=level,
     )

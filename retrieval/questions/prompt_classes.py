@@ -110,6 +110,8 @@ class ClassSets:
         Classes with a negative prompt, whose names push pictures away.
     without_class : int
         Number of pictures whose prompt is of no class, or that repeat a prompt and a seed of their name.
+    limited : bool
+        Whether the question asks for some of the placebo names only. All of these are then references of every artist.
     """
 
     study: Study
@@ -118,6 +120,7 @@ class ClassSets:
     cells: dict[str, Int64]
     pushed: frozenset[str]
     without_class: int
+    limited: bool
     _scores: dict[str, Float64] = field(default_factory=dict)
 
     @classmethod
@@ -166,11 +169,13 @@ class ClassSets:
             {group: np.array([c for _, c in own], np.int64) for group, own in places.items()},
             frozenset(one.name for one in settings.classes if one.negative),
             without,
+            bool(settings.placebos),
         )
 
     def tables(self, group: str, artist: str) -> tuple[Float64, Float64]:
         """Return the scores for an artist: of the own pictures, shape (C,), and of the placebo names', shape (R, C)."""
-        names = (artist, *self.placebos)
+        chosen = self.placebos if self.limited else self.study.placebos_of(artist)
+        names = (artist, *chosen)
         mine = self.pictures[group]
         kept = np.flatnonzero([name in names for name in mine.names])
         cells = np.unique(self.cells[group])

@@ -211,6 +211,13 @@ class Study:
             raise ImindexError(f"{artist} has no works in the index, so no score can be learned.")
         return place
 
+    def placebos_of(self, artist: str) -> tuple[str, ...]:
+        """Return the placebo names that an artist is compared with: of the own origin, where the audit chooses them."""
+        chosen = (self.testing.references or {}).get(artist)
+        return (
+            self.placebos if chosen is None else tuple(name for name in self.placebos if name in set(chosen))
+        )
+
     def works_of(self, artist: str) -> Float16:
         """Return the vectors of an artist's distinct works, shape (N, d)."""
         works = self.shared.works[0]
