@@ -33,6 +33,9 @@ TIE = 1e-9
 PENALTIES = 10.0 ** np.arange(-4, 5)
 """Ridge penalties to choose from, relative to the number of pictures."""
 
+SUPPORT = 0.98
+"""Share of the placebo names' pictures among which the own set's mean must lie for a regression on them to apply."""
+
 OK = "ok"
 Bool = npt.NDArray[np.bool_]
 
@@ -474,7 +477,9 @@ class Carried:
         Part that goes along with all attributes.
     share, share_low, share_high : ndarray, shape (G + 1,), float64
         `alone` and, last, `together` as a share of the excess, with Fieller intervals. NaN if the excess is not
-        clearly above 0: then there is nothing to share.
+        clearly above 0, so that there is nothing to share, or without support.
+    supported : ndarray, shape (G + 1,), bool
+        Whether the own set's mean distances in a group, or in all, lie within those of the placebo names' pictures.
     auc : float
         AUC of the own pictures against the placebo names' pictures by the score.
     auc_without : ndarray, shape (G + 1,), float64
@@ -490,6 +495,7 @@ class Carried:
     share: Float64
     share_low: Float64
     share_high: Float64
+    supported: Bool
     auc: float
     auc_without: Float64
     n_reference: int
@@ -542,7 +548,9 @@ def carried(  # noqa: PLR0913
 
     What it does not show: attributes that change together share what they carry. `alone` counts it for each of them,
     so the shares do not add up to 1, and `last` counts it for none. A regression on what happened to vary among placebo
-    names is no experiment; what lies outside their range is extrapolated; and what no attribute measures is not there.
+    names is no experiment, and what no attribute measures is not there. Where the own set's mean distance is outside
+    the middle `SUPPORT` of the placebo names' pictures, the regression knows nothing of such pictures, and no share is
+    stated: with strong imitation that is common.
 
     Examples
     --------
@@ -576,10 +584,13 @@ def carried(  # noqa: PLR0913
         here = label == t
         y[here] -= y[here & placebo].mean()
         x[here] -= x[here & placebo].mean(axis=0)
+    ends = np.quantile(x[placebo], [(1 - SUPPORT) / 2, (1 + SUPPORT) / 2], axis=0)
+    inside = (x[own].mean(axis=0) >= ends[0] - TIE) & (x[own].mean(axis=0) <= ends[1] + TIE)
     scale = x[placebo].std(axis=0)
     x = x / np.where(scale > 0, scale, 1.0)
     n_groups = int(groups.max(initial=-1)) + 1
     parts = [groups == g for g in range(n_groups)] + [np.ones(len(groups), np.bool_)]
+    supported = np.array([inside[part].all() for part in parts])
     predicted = np.stack([_fitted(x[:, part], y, placebo) for part in parts])
     without = [_fitted(x[:, groups != g], y, placebo) for g in range(n_groups)]
 
@@ -594,9 +605,10 @@ def carried(  # noqa: PLR0913
     n = len(means.names)
     for g in range(n_groups + 1):
         covariance = np.cov(explained[g, 1:], total[1:]) * (1 + 1 / n)
-        share[g], low[g], high[g] = _fieller(
-            float(difference[g]), excess, covariance, n - 1, confidence_level
-        )
+        if supported[g]:
+            share[g], low[g], high[g] = _fieller(
+                float(difference[g]), excess, covariance, n - 1, confidence_level
+            )
     return Carried(
         excess=excess,
         pvalue=(1 + np.count_nonzero(total[1:] >= total[0] - TIE * max(1.0, abs(float(total[0])))))
@@ -607,6 +619,7 @@ def carried(  # noqa: PLR0913
         share=share,
         share_low=low,
         share_high=high,
+        supported=supported,
         auc=_auc(y[own], y[placebo]),
         auc_without=np.array([_auc((y - each)[own], (y - each)[placebo]) for each in predicted]),
         n_reference=n,

@@ -99,12 +99,13 @@ class _Attributes(Plain):
         ]
         overall = _overall([one for one in shares.values() if one], study.testing.confidence_level)
         probes = _probe_rows(known, data)
+        outside = [artist for artist, one in shares.items() if one and not one.supported.all()]
         unread = (*data.works.unread, *data.pictures.unread)
         return AttributesAnswer(
             release=study.release,
             encoder=study.encoder,
             statement=_statement(rows, overall),
-            notes=tuple(_notes(study, data, rows, probes, unread)),
+            notes=tuple(_notes(study, data, rows, probes, (unread, outside))),
             within=settings.within,
             level=study.testing.level,
             confidence_level=study.testing.confidence_level,
@@ -280,13 +281,14 @@ def _carried(study: Study, data: _Data, centre: Float64, spread: Float64, artist
 def _overall(shares: list[Carried], confidence_level: float) -> tuple[CarriedShare, ...]:
     if not shares:
         return ()
-    excess = [one.excess for one in shares]
     rows = []
     for g, group in enumerate((*GROUPS, "all")):
-        parts = [one.together if group == "all" else float(one.alone[g]) for one in shares]
+        known = [one for one in shares if one.supported[g]]
+        excess = [one.excess for one in known]
+        parts = [one.together if group == "all" else float(one.alone[g]) for one in known]
         found = carried_overall(parts, excess, confidence_level=confidence_level)
         last = None if group == "all" else _number(
-            carried_overall([float(one.last[g]) for one in shares], excess, confidence_level=confidence_level).share
+            carried_overall([float(one.last[g]) for one in known], excess, confidence_level=confidence_level).share
         )  # fmt: skip
         rows.append(
             CarriedShare(
@@ -422,9 +424,10 @@ def _notes(
     data: _Data,
     rows: list[AttributesOfArtist],
     probes: tuple[AttributeProbe, ...],
-    unread: tuple[str, ...],
+    named: tuple[tuple[str, ...], list[str]],
 ) -> list[str]:
-    notes = []
+    """Say what limits the answer. `named`: pictures that were not read, and artists without a share of some group."""
+    (unread, outside), notes = named, []
     if unread:
         n, verb = ("1 picture", "is") if len(unread) == 1 else (f"{len(unread):,} pictures", "are")
         notes.append(
@@ -441,6 +444,12 @@ def _notes(
     if missing:
         reasons = sorted({row.status for row in rows if row.status != OK})
         notes.append(f"Not tested: {listed(missing)} ({listed(reasons)}).")
+    if outside:
+        notes.append(
+            f"The pictures for {listed(outside)} are, in some attribute, unlike any picture of an invented name. How "
+            "the encoder’s score depends on it can then not be learned from these, so shares of that group are neither "
+            "stated nor counted."
+        )
     if data.n_works_left_out:
         notes.append(
             f"Of works by other artists, {OTHERS:,} were drawn; {data.n_works_left_out:,} were not measured."

@@ -228,6 +228,17 @@ def test_without_an_excess_there_is_no_share() -> None:
     assert np.isnan(found.share).all() and np.isfinite(found.alone).all()
 
 
+def test_a_set_unlike_all_placebo_pictures_has_no_share() -> None:
+    rng = np.random.default_rng(16)
+    name = np.repeat(np.arange(30), 6)
+    distance = np.abs(rng.normal(5, 0.5, (180, 2)))
+    distance[:6, 0] = 0  # no placebo picture is anywhere near
+    score = -distance.sum(axis=1) + 0.1 * rng.normal(size=180)
+    found = carried(score, distance, [0, 1], name, artist=0, placebos=np.arange(1, 30))
+    assert found.supported.tolist() == [False, True, False]
+    assert np.isnan(found.share).tolist() == [True, False, True]
+
+
 def test_too_few_placebo_sets_are_refused() -> None:
     with pytest.raises(ValueError, match="add placebo names"):
         carried(np.ones(8), np.ones((8, 1)), [0], np.repeat([0, 1], 4), artist=0, placebos=[1])
