@@ -23,7 +23,7 @@ JOBS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "fetch": ("imindex.indexer.cli.fetch", "Download artists' works from a list of URLs."),
         "generate": (
             "imindex.indexer.cli.generate",
-            "Generate pictures from artists' names with a diffusion model.",
+            "Generate pictures from artists' names with a diffusion model or an API.",
         ),
     },
     "Ask": {

@@ -148,7 +148,7 @@ def test_the_schema_says_that_seeds_are_strings() -> None:
         for name, part in parts.items()
         if "seed" in part.get("properties", {})
     }
-    assert len(seeds) == 5
+    assert len(seeds) == 6
     for name, part in seeds.items():
         kinds = [one.get("type") for one in part.get("anyOf", [part])]
         assert kinds[0] == "string" and set(kinds) <= {"string", "null"}, (name, part)
