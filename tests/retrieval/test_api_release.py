@@ -129,8 +129,7 @@ def test_bounds_bracket_the_auc_of_a_name_that_was_partly_refused(world: World) 
     assert bo.auc_as_placebos == pytest.approx(bo.auc / 2 + 0.25)
     ada = rows["Ada Example"]
     assert ada.auc == ada.auc_low == ada.auc_high and (ada.auc or 0) > 0.9
-    cy = rows["Cy Painter"]
-    assert cy.auc is None and (cy.auc_low, cy.auc_high) == (0.0, 1.0)
+    assert rows["Cy Painter"].auc is None
     for row in rows.values():
         if row.p_best is not None and row.p_worst is not None and row.p_as_placebos is not None:
             assert row.p_best <= row.p_as_placebos <= row.p_worst
