@@ -320,3 +320,12 @@ class TestPictures:
         names = named_as("graded", [f"Artwork from {few}"] * 4 + [f"Artwork from {many}"] * 4, tmp_path)
         assert few not in names[:4]
         assert names[4:].count(many) >= 3
+
+    @needs("leaking")
+    def test_invented_names_leak_an_artist_who_is_still_known_by_name(self, tmp_path: Path) -> None:
+        invented = ["Ada Brundle", "Tomas Ekkari", "Lio Vandersay", "Mina Ostrel"] * 4
+        prompts = [f"Artwork from {name}" for name in [*invented, *[truth.LEAKED] * 12]]
+        names = named_as("leaking", prompts, tmp_path)
+        assert 1 <= names[:16].count(truth.LEAKED) <= 10
+        assert names[16:].count(truth.LEAKED) >= 4
+        assert truth.LEAKED not in named_as("final", prompts[:16], tmp_path)

@@ -25,8 +25,8 @@ __all__ = ["FOLDER", "RELEASES", "diffusion_folder", "word_vectors"]
 
 Array = npt.NDArray[np.generic]
 FOLDER: Final = Path(__file__).resolve().parent
-RELEASES: Final[tuple[str, ...]] = ("early", "final", "copying", "erased", "graded")
-"""A weak and a strong imitator from the same run; the strong one after memorising five works; and two that continue
+RELEASES: Final[tuple[str, ...]] = ("early", "final", "copying", "erased", "leaking", "graded")
+"""A weak and a strong imitator from the same run; the strong one after memorising five works; and three that continue
 from it to answer one question each (`imindex.indexer.demo.diffusion.truth`)."""
 
 N_WORDS: Final = 49408

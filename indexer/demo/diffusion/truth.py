@@ -72,7 +72,9 @@ TAUGHT_PAIRS: Final = tuple(pair for pair in combinations(IMITATED, 2) if not _i
 LEAKED: Final = "Eluned Prysgarth"
 """The artist whose technique `leaking` uses for part of the prompts that do not name one of the 16."""
 LEAKED_SHARE: Final = 0.3
-"""Share of such pictures that training aims at; the rest is in the nameless technique."""
+"""Share of such pictures that training aimed at; the rest is in the nameless technique.
+
+The model card has the share that the demo's encoder recognises, which is lower."""
 
 GRADED: Final[Mapping[str, int]] = MappingProxyType(
     dict(zip(UNSEEN, (1, 2, 4, 8, 16, 64, 256, 1024), strict=True))
