@@ -482,6 +482,8 @@ class Carried:
         Whether the own set's mean distances in a group, or in all, lie within those of the placebo names' pictures.
     auc : float
         AUC of the own pictures against the placebo names' pictures by the score.
+    auc_alone : ndarray, shape (G + 1,), float64
+        The same by minus the mean distance in a group, or in all, each attribute divided by its standard deviation.
     auc_without : ndarray, shape (G + 1,), float64
         The same by the score from which a group, or all, was regressed out.
     n_reference : int
@@ -497,6 +499,7 @@ class Carried:
     share_high: Float64
     supported: Bool
     auc: float
+    auc_alone: Float64
     auc_without: Float64
     n_reference: int
 
@@ -621,6 +624,9 @@ def carried(  # noqa: PLR0913
         share_high=high,
         supported=supported,
         auc=_auc(y[own], y[placebo]),
+        auc_alone=np.array(
+            [_auc(-near[own], -near[placebo]) for near in (x[:, p].mean(axis=1) for p in parts)]
+        ),
         auc_without=np.array([_auc((y - each)[own], (y - each)[placebo]) for each in predicted]),
         n_reference=n,
     )

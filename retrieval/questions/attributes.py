@@ -97,14 +97,16 @@ class _Attributes(Plain):
             _artist(study, data, keys, told, (test, calls), shares.get(artist), place)
             for place, artist in enumerate(study.tested)
         ]
-        overall = _overall([one for one in shares.values() if one], study.testing.confidence_level)
+        split = [one for one in shares.values() if one]
+        overall = _overall(split, study.testing.confidence_level)
+        auc = float(np.mean([one.auc for one in split])) if split else None
         probes = _probe_rows(known, data)
         outside = [artist for artist, one in shares.items() if one and not one.supported.all()]
         unread = (*data.works.unread, *data.pictures.unread)
         return AttributesAnswer(
             release=study.release,
             encoder=study.encoder,
-            statement=_statement(rows, overall),
+            statement=_statement(rows, overall, auc),
             notes=tuple(_notes(study, data, rows, probes, (unread, outside))),
             within=settings.within,
             level=study.testing.level,
@@ -114,6 +116,7 @@ class _Attributes(Plain):
             n_unread=len(unread),
             has_text=asked.has_text,
             carried=overall,
+            auc=auc,
             probes=probes,
             artists=tuple(rows),
         )
@@ -297,6 +300,7 @@ def _overall(shares: list[Carried], confidence_level: float) -> tuple[CarriedSha
                 low=_number(found.low),
                 high=_number(found.high),
                 last=last,
+                auc_alone=float(np.mean([one.auc_alone[g] for one in shares])),
             )
         )
     return tuple(rows)
@@ -361,7 +365,8 @@ def _carried_rows(share: Carried) -> tuple[CarriedShare, ...]:
             low=_number(share.share_low[g]),
             high=_number(share.share_high[g]),
             last=_number(last[g] / share.excess) if np.isfinite(share.share[g]) else None,
-            auc_without=float(share.auc_without[g]),
+            auc_alone=float(share.auc_alone[g]),
+            auc_without=float(share.auc_without[g]) if share.supported[g] else None,
         )
         for g, group in enumerate((*GROUPS, "all"))
     )
@@ -379,7 +384,7 @@ def title_of(key: str) -> str:
     return BY_KEY[bare].title + (", by words" if key != bare else "")
 
 
-def _statement(rows: list[AttributesOfArtist], overall: tuple[CarriedShare, ...]) -> str:
+def _statement(rows: list[AttributesOfArtist], overall: tuple[CarriedShare, ...], auc: float | None) -> str:
     tested = [row for row in rows if row.p is not None]
     if not tested:
         reasons = sorted({row.status for row in rows})
@@ -399,6 +404,15 @@ def _statement(rows: list[AttributesOfArtist], overall: tuple[CarriedShare, ...]
         text = (
             f"For {len(found)} of {len(tested)} artists, the pictures of the name {verb} nearer to the works in some "
             f"attribute than pictures of invented names: {listed(counts)}."
+        )
+    if auc is not None:
+        alone = sorted(
+            (one for one in overall if one.group != "all"), key=lambda one: -(one.auc_alone or 0.0)
+        )
+        text += (
+            f" The encoder tells the pictures of the names from those of invented names with a mean AUC of {auc:.2f}; "
+            f"by nearness to the works in one group of attributes alone it is "
+            f"{listed([f'{one.auc_alone or 0.0:.2f} by {one.group}' for one in alone])}."
         )
     whole = next((one for one in overall if one.group == "all"), None)
     if whole is not None and whole.share is not None:

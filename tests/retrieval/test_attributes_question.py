@@ -176,11 +176,14 @@ def test_the_report_has_the_section_the_table_and_the_answer(
     assert "is darker than other artists’ works" in words
 
 
-def test_shares_are_stated_only_where_there_is_a_clear_match(answer: AttributesAnswer) -> None:
+def test_what_each_group_carries_is_stated_where_it_can_be(answer: AttributesAnswer) -> None:
     for row in answer.artists:
         for one in row.carried:
             assert (one.share is None) == (one.low is None) == (one.high is None)
-            assert one.auc_without is not None and 0 <= one.auc_without <= 1
+            assert one.auc_alone is not None and 0 <= one.auc_alone <= 1
+    alone = {row.artist: {one.group: one.auc_alone for one in row.carried} for row in answer.artists}
+    assert alone[PALETTE]["palette"] > 0.9 and alone[LINE]["line"] > 0.9
+    assert alone[PALETTE]["palette"] > alone[PALETTE]["composition"]
 
 
 def test_pictures_that_cannot_be_read_any_more_are_named(asked: tuple[Path, Outcome]) -> None:

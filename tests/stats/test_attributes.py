@@ -209,6 +209,8 @@ def test_carried_agrees_with_a_regression_by_scikit_learn() -> None:
     assert found.auc == pytest.approx(roc_auc_score(~placebo, y))
     assert found.auc_without[-1] == pytest.approx(roc_auc_score(~placebo, y - best))
     assert found.share[0] == pytest.approx(found.alone[0] / found.excess)
+    near = -(distance[:, :2] / distance[placebo][:, :2].std(axis=0)).mean(axis=1)
+    assert found.auc_alone[0] == pytest.approx(roc_auc_score(~placebo, near))
     assert found.share_low[0] < found.share[0] < found.share_high[0]
 
 

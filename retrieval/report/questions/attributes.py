@@ -26,7 +26,7 @@ WITHIN = {"max": "the step-down largest score", "holm": "Holm"}
 def section(identity: str, answer: AttributesAnswer) -> Section:
     """Return the section of an answer."""
     rows = sorted(answer.artists, key=lambda row: (-row.n_found, row.p_adjusted is None, row.artist))
-    tables = [_artists(answer, rows), _found(rows), _shares(answer)]
+    tables = [_artists(answer, rows), _found(rows), _alone(answer), _shares(answer)]
     if answer.probes:
         tables.append(_probes(answer))
     return Section(
@@ -37,9 +37,9 @@ def section(identity: str, answer: AttributesAnswer) -> Section:
         shows=(
             "An attribute is a number that a person can check with the eye: how dark a picture is, how wide its "
             "strokes are. It is tested where held-out works of the artist can be told by it. The pictures of the "
-            "artist’s name "
-            "are then compared with those of invented names, which the same model made from the same prompts: a filled "
-            "mark means that the name brings them nearer to the works."
+            "name are "
+            "then compared with those of invented names, which the same model made from the same prompts: a "
+            "filled mark means that the name brings them nearer to the works."
         ),
         shows_not=(
             "Style attributes are no protected expression, and this is no finding that a work was copied, nor why the "
@@ -106,6 +106,25 @@ def _in_words(one: ArtistAttribute) -> tuple[str, str]:
     )
 
 
+def _alone(answer: AttributesAnswer) -> Table:
+    def cells(name: str, carried: tuple[CarriedShare, ...], auc: float | None) -> tuple[str, ...]:
+        return (name, number(auc), *(number(one.auc_alone) for one in carried))
+
+    rows = [cells(row.artist, row.carried, row.auc) for row in answer.artists if row.carried]
+    if rows:
+        rows.insert(0, cells("all artists, mean", answer.carried, answer.auc))
+    return Table(
+        title=(
+            "AUC of the artist’s pictures against those of invented names: by the encoder’s score, and by nearness to "
+            "the works in one group of attributes alone"
+        ),
+        head=("artist", "encoder", *_GROUPS, "all"),
+        rows=tuple(rows),
+        strong=(0,) if rows else (),
+        folded=len(rows) > 12,
+    )
+
+
 def _shares(answer: AttributesAnswer) -> Table:
     def cells(name: str, carried: tuple[CarriedShare, ...], auc: float | None) -> tuple[str, ...]:
         by_group = {one.group: one for one in carried}
@@ -126,8 +145,8 @@ def _shares(answer: AttributesAnswer) -> Table:
     return Table(
         title=(
             "Share of the match by the encoder’s score that goes along with a group of attributes, and in brackets "
-            f"what it adds after the others; {100 * answer.confidence_level:g} % intervals. For artists with a "
-            "clear match"
+            f"what it adds after the others; {100 * answer.confidence_level:g} % intervals. For artists with a clear "
+            "match whose pictures are not unlike all pictures of invented names"
         ),
         head=("artist", *_GROUPS, "all", "interval", "AUC", "AUC without all"),
         rows=tuple(rows),

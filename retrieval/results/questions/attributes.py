@@ -59,8 +59,11 @@ class CarriedShare(Result, kw_only=True, frozen=True):
         Share of the match, and its interval. None if there is no clear match.
     last : float or None
         The same after all other groups; None for all.
+    auc_alone : float or None
+        AUC of the artist's pictures against those of placebo names by nearness to the works in this group alone; over
+        artists, the mean.
     auc_without : float or None
-        AUC of the artist's pictures against those of placebo names, with the group regressed out. None over artists.
+        The same by the encoder's score with the group regressed out. None over artists, and without support.
     """
 
     group: str
@@ -68,6 +71,7 @@ class CarriedShare(Result, kw_only=True, frozen=True):
     low: Number = None
     high: Number = None
     last: Number = None
+    auc_alone: Share = None
     auc_without: Share = None
 
 
@@ -148,6 +152,8 @@ class AttributesAnswer(QuestionAnswer, kw_only=True, frozen=True, tag="attribute
         Whether the encoder has a text side.
     carried : tuple of CarriedShare
         Over artists.
+    auc : float or None
+        Mean over artists of the AUC by the encoder's score.
     probes : tuple of AttributeProbe
         Empty if probes were not asked for, or the encoder has no text side.
     artists : tuple of AttributesOfArtist
@@ -161,6 +167,7 @@ class AttributesAnswer(QuestionAnswer, kw_only=True, frozen=True, tag="attribute
     n_unread: Count
     has_text: bool
     carried: tuple[CarriedShare, ...] = ()
+    auc: Share = None
     probes: tuple[AttributeProbe, ...] = ()
     artists: tuple[AttributesOfArtist, ...]
 
