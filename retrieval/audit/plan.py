@@ -401,6 +401,8 @@ def _unknown(path: Path, file: PlanFile, tested: Sequence[str]) -> tuple[str, ..
 
 def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
     """Return a release with the settings that the plan states, as written."""
+    if table.api:
+        return _by_api(path, name, table, written)
     if bool(table.model) == bool(table.pictures):
         raise ImindexError(
             f"{path}: {name}: set either model (a diffusers pipeline) or pictures (a folder or manifest of existing "
@@ -411,8 +413,6 @@ def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, A
             f"{path}: {name}.requests is the log of requests for existing pictures; set pictures, too. The requests "
             "of an api are logged by the audit."
         )
-    if table.api:
-        return _by_api(path, name, table, written)
     misplaced = [key for key in API_SETTINGS if key in written and key not in SETTINGS]
     if misplaced:
         raise ImindexError(f"{path}: {name}.{misplaced[0]} is a setting of an API. Set api, or remove it.")
@@ -435,7 +435,7 @@ def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, A
 
 def _by_api(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
     """Return a release that an API makes, with the settings that the plan states, as written."""
-    misplaced = [key for key in (*SETTINGS, "placebos") if key in written and key not in API_SETTINGS]
+    misplaced = [key for key in (*SETTINGS, "pictures", "requests", "placebos") if key in written and key not in API_SETTINGS]
     if misplaced:
         raise ImindexError(
             f"{path}: {name}.{misplaced[0]} does not apply to an API. Its settings are "
