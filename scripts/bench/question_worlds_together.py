@@ -87,6 +87,8 @@ WORLDS = (
     replace(BASE, label="both appear, half each", first=0.5, second=0.5),
     replace(BASE, label="both appear, half each, by lda", first=0.5, second=0.5, statistic="lda"),
     replace(BASE, label="both appear, a quarter each", first=0.25, second=0.25),
+    replace(BASE, label="both appear weakly, a tenth each", first=0.1, second=0.1),
+    replace(BASE, label="both appear weakly, a twentieth each", first=0.05, second=0.05),
     replace(BASE, label="only the first appears", first=1.0),
     replace(BASE, label="both appear, a quarter each, by lda", first=0.25, second=0.25, statistic="lda"),
     replace(BASE, label="only the first appears, by lda", first=1.0, statistic="lda"),
