@@ -262,7 +262,7 @@ def _explain(message: str, content: Mapping[str, Any]) -> str:
         return f"{_key(where, named[1])} is not a key of a plan. {remedy}"
     if named := re.fullmatch(r"Object missing required field `(.*)`", text):
         return f"{_key(where, named[1])} is missing. `imindex audit init` writes a plan with every key."
-    if inspect.isclass(hint) and issubclass(hint, Table):
+    if _is_table(hint):
         if where.endswith("]"):
             where = where.partition("[")[0]
             return f"{where} is not a list of tables. Begin each with [[{where}]]."
@@ -282,9 +282,16 @@ def _inside(hint: Any, step: str) -> Any:
     """Return the type of a field of a table, or of the items of a list."""
     while typing.get_origin(hint) is Annotated:
         hint = typing.get_args(hint)[0]
-    if inspect.isclass(hint) and issubclass(hint, Table):
-        return typing.get_type_hints(hint, include_extras=True)[step]
+    if _is_table(hint):
+        inner = typing.get_type_hints(hint, include_extras=True)[step]
+        if typing.get_origin(inner) in (types.UnionType, typing.Union):  # a table, or None
+            return next((one for one in typing.get_args(inner) if _is_table(one)), inner)
+        return inner
     return typing.get_args(hint)[0]
+
+
+def _is_table(hint: Any) -> bool:
+    return inspect.isclass(hint) and issubclass(hint, Table)
 
 
 def _remedy(hint: Any) -> str:
