@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imindex.indexer.terminal.output import print_json
-from imindex.stats.leakage import TOP, kinds_test, leakage, upper_gap
+from imindex.stats.leakage import TOP, held_out_scores, kinds_test, leakage, upper_gap
 from imindex.stats.multiple import adjust, called
 from imindex.stats.named_sets import rank_pvalue
 from imindex.stats.set_statistics import fit
@@ -54,6 +54,8 @@ class LeakWorld:
     fewer: int = 0  # the absent artists have this many works, compared without taking as many of all
     noisier: float = 1.0  # factor of the spread of the absent artists' works
     distinct: float = 1.0  # factor of the styles of the tested artists
+    # Not a difference in kind:
+    styles: float = 1.0  # factor of all styles
 
 
 EXCHANGEABLE = LeakWorld("nobody is shown")
@@ -69,8 +71,8 @@ LEVELS = (
 )
 POWER = tuple(
     replace(EXCHANGEABLE, label=f"{share:.0%} at strength {strength:g}", n_leaking=1, share=share, strength=strength)
-    for share in (0.05, 0.1, 0.3, 0.5, 1.0)
-    for strength in (0.4, 0.8, 1.2)
+    for share in (0.05, 0.1, 0.3, 0.6, 1.0)
+    for strength in (0.4, 0.8)
 )  # fmt: skip
 ASSUMPTION = (
     EXCHANGEABLE,
@@ -112,7 +114,7 @@ def draw(world: LeakWorld, rng: np.random.Generator) -> Drawn:
 
     tested, n, m = world.n_tested, world.n_tested + world.n_absent, world.n_works
     n_schools = n // SCHOOL + 1
-    styles = part(n) + 0.5 * part(n_schools)[rng.integers(n_schools, size=n)]
+    styles = world.styles * (part(n) + 0.5 * part(n_schools)[rng.integers(n_schools, size=n)])
     mean, offset, source = np.zeros((3, DIM))
     mean[:8], offset[8:16] = 2 / np.sqrt(8), 1 / np.sqrt(8)
     styles[:tested] = world.distinct * styles[:tested] + world.typical * offset
@@ -151,10 +153,14 @@ def candidates(works: np.ndarray, pictures: np.ndarray) -> dict[str, np.ndarray]
     p = np.array([1 - np.searchsorted(one, odds[:, k]) / (len(one) + 1) for k, one in enumerate(levels)])
     ordered, expected = np.sort(p, axis=1), np.arange(1, len(odds) + 1) / len(odds)
     higher = (expected - ordered) * np.sqrt(len(odds) / (ordered * (1 - ordered) + 1e-9))
+    own = held_out_scores(works)
+    scale = np.sqrt(np.maximum(np.median(own, axis=1) - np.median(odds, axis=0), own.std(axis=1)))
     return {
-        "nearest tenth less median, log odds": upper_gap(odds),
-        "nearest twentieth less median, log odds": upper_gap(odds, top=0.05),
-        "nearest fifth less median, log odds": upper_gap(odds, top=0.2),
+        "nearest tenth less median, in deviations": in_deviations(odds, own),
+        "nearest twentieth less median, in deviations": upper_gap(odds, top=0.05) / scale,
+        "nearest fifth less median, in deviations": upper_gap(odds, top=0.2) / scale,
+        "nearest tenth less median": upper_gap(odds),
+        "nearest tenth less median, share of the way to own works": upper_gap(odds) / scale**2,
         "nearest tenth less median, linear": upper_gap(linear),
         "mean log odds": odds.mean(axis=0),
         "mean of the nearest tenth": top,
@@ -183,13 +189,27 @@ def p_values(statistic: np.ndarray, n_tested: int) -> np.ndarray:
 
 
 def gaps(world: LeakWorld, works: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-    """Return the statistic in use; with `fewer`, of all works, so that artists have different numbers."""
+    """Return the statistic of `leakage`; with `fewer`, of all works, so that artists have different numbers."""
+    if not world.fewer:
+        return leakage(works, pictures, world.n_tested).statistic
     n, m, _ = works.shape
     kept = np.ones((n, m), bool)
-    if world.fewer:
-        kept[world.n_tested :, world.fewer :] = False
+    kept[world.n_tested :, world.fewer :] = False
     artist = np.repeat(np.arange(n), m).reshape(n, m)
-    return upper_gap(fit(works[kept], artist[kept]).score(pictures))
+    odds = fit(works[kept], artist[kept]).score(pictures)
+    own = np.full((n, m), np.nan)
+    for out in range(m):
+        others = kept.copy()
+        others[:, out] = False
+        scored = fit(works[others], artist[others]).score(works[:, out])
+        own[:, out] = np.where(kept[:, out], np.diagonal(scored), np.nan)
+    return in_deviations(odds, own)
+
+
+def in_deviations(odds: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return the gap in standard deviations, given the held-out log odds of the artists' own works."""
+    away = np.nanmedian(own, axis=1) - np.median(odds, axis=0)
+    return upper_gap(odds) / np.sqrt(np.maximum(away, np.nanstd(own, axis=1)))
 
 
 def measure(worlds: Sequence[LeakWorld], n_worlds: int, seed: int = 1) -> list[dict[str, float | str]]:
@@ -247,6 +267,7 @@ def statistics(n_worlds: int, seed: int = 1) -> list[dict[str, float | str]]:
         )
         for share, strength in ((0.05, 1.2), (0.1, 0.8), (0.2, 0.6), (0.3, 0.4), (1.0, 0.3))
     ]
+    shown.append(replace(shown[2], label="20% at 0.4, styles 2 times as distinct", strength=0.4, styles=2.0))
     null = [
         replace(EXCHANGEABLE, label="level"),
         replace(EXCHANGEABLE, label="level, tested nearer 0.3", typical=0.3),

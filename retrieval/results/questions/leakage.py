@@ -40,7 +40,8 @@ class LeakedArtist(Result, kw_only=True, frozen=True):
     n_works : int
         Distinct works; near-duplicates count once.
     statistic : float or None
-        Mean log odds of the nearest tenth of the pictures minus the median. None if the artist has too few works.
+        Mean log odds of the nearest tenth of the pictures minus the median, in standard deviations. None if the artist
+        has too few works.
     n_at_least : int
         Number of absent artists with at least this statistic.
     p, p_adjusted : float or None
