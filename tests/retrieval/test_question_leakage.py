@@ -249,7 +249,7 @@ def test_a_plan_is_refused_before_anything_is_made(world: Path, outcome: Outcome
         with pytest.raises(ImindexError, match=re.escape(words)):
             read_plan(tmp_path / "plan.toml")
     (tmp_path / "plan.toml").write_text("questions.leakage = 3\n" + text.partition("[questions")[0])
-    with pytest.raises(ImindexError, match="questions.leakage is not a table"):
+    with pytest.raises(ImindexError, match=r"questions\.leakage is not a table"):
         read_plan(tmp_path / "plan.toml")
 
 
