@@ -420,7 +420,8 @@ def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, A
 
 def _by_api(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
     """Return a release that an API makes, with the settings that the plan states, as written."""
-    misplaced = [key for key in (*SETTINGS, "pictures", "requests", "placebos") if key in written and key not in API_SETTINGS]
+    others = {*SETTINGS, "pictures", "requests", "placebos"} - {*API_SETTINGS}
+    misplaced = [key for key in written if key in others]
     if misplaced:
         raise ImindexError(
             f"{path}: {name}.{misplaced[0]} does not apply to an API. Its settings are "
