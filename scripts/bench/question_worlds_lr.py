@@ -314,7 +314,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--repeats", type=int, help="worlds; by default 60, and 400 of counts")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=("likelihood-ratio", "training-counts"))
     parser.add_argument("--json", action="store_true")
@@ -323,10 +323,10 @@ def main() -> None:
     tables = {}
     if options.only != "training-counts":
         rng = np.random.default_rng([options.seed, 1])
-        tables["likelihood ratios"] = measure(LR_WORLDS, rng, repeats=options.repeats)
+        tables["likelihood ratios"] = measure(LR_WORLDS, rng, repeats=options.repeats or 60)
     if options.only != "likelihood-ratio":
         rng = np.random.default_rng([options.seed, 2])
-        tables["training counts"] = measure_counts(COUNT_WORLDS, rng, repeats=2 * options.repeats)
+        tables["training counts"] = measure_counts(COUNT_WORLDS, rng, repeats=options.repeats or 400)
     if options.json:
         print(json.dumps(tables, indent=1))
         return
