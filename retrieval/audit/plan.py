@@ -17,7 +17,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.core.locations import is_url
 from imindex.indexer.core.names import clean_name
 from imindex.indexer.core.secrets import public_url, split_secrets
-from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins
+from imindex.indexer.generate.artists_file import names_of, read_artists, read_origins, read_training_images
 from imindex.indexer.generate.model_settings import ModelSettings
 from imindex.indexer.image_api.settings import ApiSettings
 from imindex.indexer.system.input_files import read_text
@@ -110,6 +110,8 @@ class Plan:
     ----------
     rivals : int, str or tuple of str
         Further real names: how many, "auto", "none", or which.
+    training_images : mapping from artist to int
+        How many works of an artist the training data hold, as stated.
     origins : mapping from artist to str
         Origins of names, as stated.
     unknown : tuple of str
@@ -138,6 +140,7 @@ class Plan:
     fail_if: tuple[str, ...]
     rivals: int | str | tuple[str, ...] = NO_RIVALS
     origins: Mapping[str, str] = field(default_factory=dict)
+    training_images: Mapping[str, int] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     margin: float | None = None
     case_number: str = ""
@@ -161,6 +164,7 @@ class Plan:
         for table, key, default in (
             (values, "rivals", NO_RIVALS),
             (values, "origins", {}),
+            (values, "training_images", {}),
             (values, "unknown", ()),
             (values, "margin", None),
             (values, "case_number", ""),
@@ -289,6 +293,7 @@ def _plan(path: Path, text: str, content: dict[str, Any], note: Callable[[str], 
         fail_if=file.gate.fail_if,
         rivals=_rivals(path, file.rivals, tested),
         origins=_origins(path, file.artists, tested),
+        training_images=_training_images(path, file.artists, tested),
         unknown=_unknown(path, file, tested),
         margin=file.compare.margin,
         case_number=file.case.number,
@@ -372,6 +377,16 @@ def _origins(path: Path, artists: ArtistsTable, tested: Sequence[str]) -> dict[s
     return dict(sorted(stated.items()))
 
 
+def _training_images(path: Path, artists: ArtistsTable, tested: Sequence[str]) -> dict[str, int]:
+    stated = read_training_images(path.parent / artists.file) if artists.file else {}
+    for name, number in artists.training_images.items():
+        name = clean_name(name)
+        if name not in tested:
+            raise ImindexError(f"{path}: artists.training_images: {name!r} is not tested. Remove the line.")
+        stated[name] = number
+    return dict(sorted(stated.items()))
+
+
 def _unknown(path: Path, file: PlanFile, tested: Sequence[str]) -> tuple[str, ...]:
     rivals = file.rivals if isinstance(file.rivals, tuple) else ()
     if any(table.model for table in file.releases):
@@ -420,8 +435,8 @@ def _release(path: Path, name: str, table: ReleaseTable, written: Mapping[str, A
 
 def _by_api(path: Path, name: str, table: ReleaseTable, written: Mapping[str, Any]) -> Release:
     """Return a release that an API makes, with the settings that the plan states, as written."""
-    others = {*SETTINGS, "pictures", "requests", "placebos"} - {*API_SETTINGS}
-    misplaced = [key for key in written if key in others]
+    others = (*SETTINGS, "pictures", "requests", "placebos")
+    misplaced = [key for key in others if key in written and key not in API_SETTINGS]
     if misplaced:
         raise ImindexError(
             f"{path}: {name}.{misplaced[0]} does not apply to an API. Its settings are "

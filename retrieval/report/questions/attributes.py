@@ -36,10 +36,9 @@ def section(identity: str, answer: AttributesAnswer) -> Section:
         tables=tuple(table for table in tables if table.rows),
         shows=(
             "An attribute is a number that a person can check with the eye: how dark a picture is, how wide its "
-            "strokes are. It is tested where held-out works of the artist can be told by it. The pictures of the "
-            "name are "
-            "then compared with those of invented names, which the same model made from the same prompts: a "
-            "filled mark means that the name brings them nearer to the works."
+            "strokes are. It is tested where held-out works of the artist can be told by it. The pictures of the name "
+            "are then compared with those of invented names, which the same model made from the same prompts: a filled "
+            "mark means that the name brings them nearer to the works."
         ),
         shows_not=(
             "Style attributes are no protected expression, and this is no finding that a work was copied, nor why the "
