@@ -99,9 +99,9 @@ def _figure(identity: str, answer: NameAddsAnswer, rows: list[AddedByName]) -> F
         drawing.mark(None, x(named), y, 5.0, title)
     heading = "From no name to an invented name to the artist’s name"
     reading = (
-        "0 % are the pictures without a name, and 100 % the artist’s own works, by the score for the artist. An interval "
-        "that leaves out the invented names shows that this name differs from their mean; the p-value says whether it "
-        "differs more than they do from each other."
+        "0 % are the pictures without a name, and 100 % the artist’s own works, by the score for the artist. An "
+        "interval that leaves out the invented names shows that this name differs from their mean; the p-value says "
+        "whether it differs more than they do from each other."
     )
     keys = (
         ("key-empty", "no name"),
