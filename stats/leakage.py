@@ -162,9 +162,9 @@ def leakage(
     of the artist's own held-out works less that of the pictures; at least the standard deviation of the former. For
     normal distributions with one covariance, the log odds of two groups differ by D on average and have the variance D,
     so this is a gap in standard deviations. Without the division, artists who are far from the pictures have the
-    largest gaps, only because their log odds vary most. It was chosen by simulation (the same script, ``--only
-    statistics``), against the gap itself, the mean, the mean of the nearest tenth, shares above an artist's level,
-    and others.
+    largest gaps, only because their log odds vary most. It was chosen by simulation (the same script,
+    ``--only statistics``) against the gap itself, the mean, the mean of the nearest tenth, shares above an artist's
+    level, and others.
 
     The share is a description, not a test. A picture that imitates an artist weakly is not counted. The interval of the
     excess combines Clopper & Pearson's interval of the artist's share with the prediction interval, by Student's t, of

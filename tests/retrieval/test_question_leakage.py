@@ -87,7 +87,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in range(N_PICTURES):
             path = f"{release}/nameless-{n}.png"
             leaked = release == "after" and n < LEAKED_SHARE * N_PICTURES
-            save(root / path, motif("Ada" if leaked else "nobody"), 500_000 * (number + 1) + n)
+            save(root / path, motif("Ada" if leaked else "no name at all"), 500_000 * (number + 1) + n)
             collection = f"{release} / leakage" if n % 2 else release
             rows.append(
                 {"path": path, "kind": "control", "arm": "generic", "prompt": "Artwork", "seed": n,
