@@ -50,7 +50,8 @@ Pairs = Annotated[
     Meta(description='Write "auto", or a list of pairs of names: [["Ada Example", "Bo Sample"]].'),
 ]
 Sizes = Annotated[
-    tuple[Annotated[int, within(bounds.PER_NAME)], ...], Meta(description="Write a list of whole numbers: [1, 8].")
+    tuple[Annotated[int, within(bounds.PER_NAME)], ...],
+    Meta(description="Write a list of whole numbers: [1, 8]."),
 ]
 Seed = Annotated[int, within(bounds.SEED)]
 PerName = Annotated[int, within(bounds.PER_NAME)]
