@@ -151,7 +151,7 @@ def kept_share(
 
 def _checked(scores: tuple[npt.ArrayLike, npt.ArrayLike], what: str) -> tuple[Float64, Float64]:
     own, others = (np.asarray(values, np.float64) for values in scores)
-    others = others.reshape(0, len(own)) if others.size == 0 else others
+    others = others.reshape(0, len(own)) if others.ndim == 1 and not others.size else others
     if own.ndim != 1 or others.ndim != 2 or others.shape[1] != len(own):
         raise ValueError(f"{what}: the shapes {own.shape} and {others.shape} do not match.")
     if not (np.isfinite(own).all() and np.isfinite(others).all()):

@@ -262,6 +262,7 @@ class TestKept:
         with pytest.raises(ValueError, match="do not match"):
             kept_share(([1.0, 2.0], [[0.0]]), ([1.0], [[0.0]]))
         assert np.isnan(kept_share(([1.0], []), ([1.0], [])).share)
+        assert np.isnan(kept_share(([1.0], [[0.0]]), (np.empty(0), np.empty((1, 0)))).share)
 
 
 class TestRatio:
