@@ -288,6 +288,9 @@ def _rows(
     clean: statistics.Leakage | None,
 ) -> tuple[LeakedArtist, ...]:
     place = {name: number for number, name in enumerate(works.compared[: works.n_tested])}
+    changes = (
+        None if clean is None else statistics.change_pvalues(found.statistic, clean.statistic, works.n_tested)
+    )
     rows = []
     for name in study.tested:
         row = LeakedArtist(artist=name, n_works=works.counts[name])
@@ -299,6 +302,7 @@ def _rows(
                 n_at_least=int(found.n_at_least[at]),
                 p=float(found.pvalue[at]),
                 p_clean=None if clean is None else float(clean.pvalue[at]),
+                p_change=None if changes is None else float(changes[at]),
                 share=_number(found.share[at]),
                 excess=_number(found.excess[at]),
                 excess_low=_number(found.intervals[at].low),

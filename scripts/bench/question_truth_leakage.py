@@ -6,7 +6,7 @@
 Neither release has seen the last 8 artists of the demo. The absent artists are these 8 and variants of their
 techniques, which nobody ever painted in: turned, enlarged, stretched, negative, and so on, 80 together. Variants of
 one technique resemble each other, so they count for fewer than 80 independent artists. Tested are the leaked artist
-and three whom both releases have learned by name, but do not show without it.
+and one whom both releases have learned by name, but do not show without it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from imindex.retrieval.audit.run import Compute, Run, Workspace
 from imindex.retrieval.results.questions import LeakageAnswer
 
 SIZE = 128
-N_WORKS = 6
+N_WORKS = 12
 RELEASES = ("final", "leaking")
-TESTED = (LEAKED, *IMITATED[:3])
+TESTED = (LEAKED, IMITATED[0])
 PROMPTS = ("Artwork", "a painting", "a picture", "Digital artwork")
 PLAN = """\
 title = "Does an artist resurface without being named?"
@@ -68,6 +68,10 @@ per_prompt = {per_prompt}
 [[encoders]]
 name = "demo"
 model = "demo"
+
+[[encoders]]
+name = "demo-style"
+model = "demo-style"
 
 [tests]
 adjust = "bh"
@@ -142,9 +146,16 @@ def measure(folder: Path, *, per_prompt: int = 30, steps: int = 20) -> list[dict
     rows: list[dict[str, object]] = []
     for answer in report.questions:
         if isinstance(answer, LeakageAnswer):
-            print(f"{answer.release}: {answer.statement} Difference in kind: p = {answer.kinds.p}")
+            print(
+                f"{answer.release} by {answer.encoder}: {answer.statement} Difference in kind: p = {answer.kinds.p}"
+            )
             rows += [
-                {"release": answer.release, "leaked": row.artist == LEAKED, **row.to_dict()}
+                {
+                    "release": answer.release,
+                    "encoder": answer.encoder,
+                    "leaked": row.artist == LEAKED,
+                    **row.to_dict(),
+                }
                 for row in answer.artists
             ]
     return rows

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imindex.indexer.terminal.output import print_json
-from imindex.stats.leakage import TOP, held_out_scores, kinds_test, leakage, upper_gap
+from imindex.stats.leakage import TOP, change_pvalues, held_out_scores, kinds_test, leakage, upper_gap
 from imindex.stats.multiple import adjust, called
 from imindex.stats.named_sets import rank_pvalue
 from imindex.stats.set_statistics import fit
@@ -226,9 +226,9 @@ def measure(worlds: Sequence[LeakWorld], n_worlds: int, seed: int = 1) -> list[d
     -------
     list of dict
         actual: share of artists that are not shown with p <= 5 %. found_bh, found_holm: share of shown artists found
-        after correction. power: with p <= 5 %. false_bh: mean share of false findings. any_holm: share of worlds with
-        a false finding. alarm, alarm_clean: share of worlds in which `kinds_test` is at most 5 %, without and with a
-        clean release.
+        after correction. power: with p <= 5 %. actual_change, power_change: of the p-values of the change from a clean
+        release. false_bh: mean share of false findings. any_holm: share of worlds with a false finding. alarm,
+        alarm_clean: share of worlds in which `kinds_test` is at most 5 %, without and with a clean release.
     """
     rows: list[dict[str, float | str]] = []
     for world in worlds:
@@ -236,9 +236,11 @@ def measure(worlds: Sequence[LeakWorld], n_worlds: int, seed: int = 1) -> list[d
         rates: Mapping[str, list[float]] = defaultdict(list)
         for _ in range(n_worlds):
             drawn = draw(world, rng)
-            p = p_values(gaps(world, drawn.works, drawn.pictures), world.n_tested)
+            gap, near = (gaps(world, drawn.works, one) for one in (drawn.pictures, drawn.clean))
+            p, p_change = p_values(gap, world.n_tested), change_pvalues(gap, near, world.n_tested)
             shown = np.arange(world.n_tested) < world.n_leaking
             rates["actual"].append(float((p[~shown] <= LEVEL).mean()))
+            rates["actual_change"].append(float((p_change[~shown] <= LEVEL).mean()))
             for method in ("bh", "holm"):
                 found = called(adjust(p, method=method), level=LEVEL)
                 if method == "bh":
@@ -249,7 +251,7 @@ def measure(worlds: Sequence[LeakWorld], n_worlds: int, seed: int = 1) -> list[d
                     rates[f"found_{method}"].append(float(found[shown].mean()))
             if world.n_leaking:
                 rates["power"].append(float((p[shown] <= LEVEL).mean()))
-            near = gaps(world, drawn.works, drawn.clean)
+                rates["power_change"].append(float((p_change[shown] <= LEVEL).mean()))
             alone = kinds_test(drawn.works, world.n_tested, n_resamples=199, rng=rng)
             clean = kinds_test(drawn.works, world.n_tested, nearness=near, n_resamples=199, rng=rng)
             rates["alarm"].append(float(alone.pvalue <= LEVEL))

@@ -150,6 +150,17 @@ def test_the_clean_release_gives_p_values_of_its_own(outcome: Outcome) -> None:
     before, after = answers(outcome)["before"], answers(outcome)["after"]
     assert (before.clean, after.clean) == ("", "before")
     assert [row.p_clean for row in after.artists] == [row.p for row in before.artists]
+    grown = {
+        one.artist: one.statistic - earlier.statistic
+        for one, earlier in zip(
+            (*after.artists, *after.absent), (*before.artists, *before.absent), strict=True
+        )
+        if one.statistic is not None and earlier.statistic is not None
+    }
+    for row in after.artists:
+        others = [change for name, change in grown.items() if name not in TESTED]
+        assert row.p_change == (1 + sum(one >= grown[row.artist] for one in others)) / (1 + len(others))
+    assert after.artists[0].p_change == 1 / 40
     assert after.kinds.p_nearness is not None
     assert before.kinds.p_nearness is None
     assert after.kinds.p is not None

@@ -31,7 +31,7 @@ def section(identity: str, answer: LeakageAnswer) -> Section:
                     f"{ADJUSTED[answer.adjust]}, over the artists of this question only"
                 ),
                 head=("artist", "works", "gap, in deviations", "absent artists at least as far", "p", "p corrected",
-                      *(("p by " + answer.clean,) if answer.clean else ()),
+                      *((f"p by {answer.clean}", "p of the change") if answer.clean else ()),
                       "pictures like the artist", "beyond absent artists", "interval"),
                 rows=tuple(_cells(answer, row) for row in rows),
                 strong=found,
@@ -72,7 +72,7 @@ def _cells(answer: LeakageAnswer, row: LeakedArtist) -> tuple[str, ...]:
         f"{row.n_at_least} of {answer.n_absent}" if row.p is not None else "too few works",
         p_value(row.p),
         p_value(row.p_adjusted),
-        *((p_value(row.p_clean),) if answer.clean else ()),
+        *((p_value(row.p_clean), p_value(row.p_change)) if answer.clean else ()),
         percent(row.share),
         percent(row.excess),
         percent_span(row.excess_low, row.excess_high),

@@ -48,6 +48,8 @@ class LeakedArtist(Result, kw_only=True, frozen=True):
         (1 + n_at_least) / (1 + absent artists), and after correction over the artists.
     p_clean : float or None
         The p-value by the pictures of the clean release.
+    p_change : float or None
+        p-value of the change of the statistic from the clean release. Not corrected.
     share : float or None
         Share of the pictures that are more than half of the way from the median picture to the artist's median work.
     excess, excess_low, excess_high : float or None
@@ -61,6 +63,7 @@ class LeakedArtist(Result, kw_only=True, frozen=True):
     p: P = None
     p_adjusted: P = None
     p_clean: P = None
+    p_change: P = None
     share: Share = None
     excess: Number = None
     excess_low: Number = None
