@@ -27,6 +27,7 @@ from imindex.retrieval.results import to_dict
 from imindex.retrieval.results.questions import LikelihoodRatioAnswer, TrainingCountsAnswer
 from imindex.stats.likelihood_ratio import calibrate, trials
 from tests.support.audits import draw, run_plan
+from tests.support.commands import run
 from tests.support.places import ROOT
 
 ARTISTS = tuple(f"Artist {number:02}" for number in range(12))
@@ -265,6 +266,10 @@ tested = [{names}]
 name = "one"
 pictures = "pictures"
 placebos = ["Invented *"]
+[[releases]]
+name = "two"
+pictures = "others"
+placebos = ["Invented *"]
 [[encoders]]
 name = "tiny"
 model = "{encoder}"
@@ -287,8 +292,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Path:
     for place, name in enumerate(names):
         draw(root / "works" / name, 5, 100 * place)
         draw(root / "pictures" / name, 2, 100 * place + 20)
+        draw(root / "others" / name, 2, 100 * place + 30)
     for place in range(6):
         draw(root / "pictures" / f"Invented {place}", 2, 1000 + 100 * place)
+        draw(root / "others" / f"Invented {place}", 2, 1000 + 100 * place + 30)
     draw(root / "questioned" / names[0], 2, 50)
     text = PLAN.format(
         names=", ".join(f'"{name}"' for name in names),
@@ -323,16 +330,20 @@ def test_both_questions_are_answered_in_an_audit(folder: Path) -> None:
     report = json.loads((folder / "audit/report.json").read_text(encoding="utf-8"))
     schema = json.loads((ROOT / "retrieval/report.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(report, schema)
-    ratio, counts = report["questions"]
-    assert (ratio["question"], counts["question"]) == ("likelihood_ratio", "training_counts")
+    asked = [(one["question"], one["release"]) for one in report["questions"]]
+    assert asked == [
+        (key, name) for key in ("likelihood_ratio", "training_counts") for name in ("one", "two")
+    ]
+    ratio, _, counts, _ = report["questions"]
     assert {row["artist"] for row in ratio["questioned"]} <= {"Artist 0"}
     assert len(counts["artists"]) == 7
     page = (folder / "audit/report.html").read_text(encoding="utf-8")
     assert "Likelihood ratios" in page and "Works in the training data" in page
     with (folder / "audit/training-counts.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
-    assert [row["training_images"] for row in rows] == [str(2**place) for place in range(7)]
+    assert [row["training_images"] for row in rows] == 2 * [str(2**place) for place in range(7)]
     # The questioned pictures take no part in the main tests.
     assert report["releases"][0]["n_imitations"] == 2 * (7 + 6)
     again = run_plan(folder)
     assert to_dict(again.report)["questions"] == to_dict(outcome.report)["questions"]
+    run("verify", "--results", folder / "audit", "--plan", folder / "plan.toml", "--device", "cpu")
