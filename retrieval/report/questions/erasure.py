@@ -12,7 +12,9 @@ from imindex.retrieval.results.questions import ErasedArtist, ErasureAnswer, Kep
 
 def section(identity: str, answer: ErasureAnswer) -> Section:
     """Return the section of an answer."""
-    figures = (_gone(f"{identity}-gone", answer), _kept(f"{identity}-kept", answer))
+    erased = dict.fromkeys(row.artist for row in answer.artists)
+    figures = [_gone(f"{identity}-gone{place}", answer, name) for place, name in enumerate(erased)]
+    figures.append(_kept(f"{identity}-kept", answer))
     mean = (
         f" The mean change is {signed(answer.kept_mean, 3)} ({span(answer.kept_low, answer.kept_high, 3)}), "
         f"p {p_value(answer.p_kept)} for a mean within ±{answer.kept_margin:g}."
@@ -80,8 +82,8 @@ def _kept_cells(row: KeptArtist) -> tuple[str, ...]:
     )
 
 
-def _gone(identity: str, answer: ErasureAnswer) -> Figure | None:
-    rows = [row for row in answer.artists if row.auc is not None]
+def _gone(identity: str, answer: ErasureAnswer, artist: str) -> Figure | None:
+    rows = [row for row in answer.artists if row.auc is not None and row.artist == artist]
     if not rows:
         return None
     forest = Forest(len(rows), Scale(0, 1), [(v / 4, f"{v / 4:.2f}") for v in range(5)])
@@ -89,7 +91,7 @@ def _gone(identity: str, answer: ErasureAnswer) -> Figure | None:
     for place, row in enumerate(rows):
         assert row.auc is not None
         y, x = forest.y(place), forest.scale
-        forest.name(place, f"{row.artist}, {row.asked}" if answer.n_ways > 1 else row.artist)
+        forest.name(place, row.asked)
         forest.interval(place, row.auc_low, row.auc_high)
         if row.base_auc is not None:
             forest.drawing.add("circle", cx=x(row.base_auc), cy=y, r=3.4, class_="mark empty")
@@ -98,11 +100,10 @@ def _gone(identity: str, answer: ErasureAnswer) -> Figure | None:
     said = {
         verdict: sum(row.verdict == verdict for row in rows) for verdict in ("gone", "remains", "undecided")
     }
-    heading = "Erased artists: what is left"
+    heading = f"What is left of {shown(artist)}"
     reading = (
-        f"Of {count(len(rows), 'pair')} of an artist and a way of asking, {said['gone']} are gone, {said['remains']} "
-        "remain and "
-        f"{said['undecided']} are undecided. Gone: the whole interval is left of the line."
+        f"Of {count(len(rows), 'way')} of asking, {said['gone']} say gone, {said['remains']} remains and "
+        f"{said['undecided']} undecided. Gone: the whole interval is left of the line."
     )
     keys = (
         ("key-empty", answer.base),
