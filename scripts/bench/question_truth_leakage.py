@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Audit two releases of the demo for unprompted leakage: `leaking` shows one artist, and `final` does not.
 
-    scripts/bench/question_truth_leakage.py FOLDER [--per-prompt 30] [--steps 20]
+    scripts/bench/question_truth_leakage.py FOLDER [--per-prompt 30] [--steps 20] [--figure FILE.svg]
 
 Neither release has seen the last 8 artists of the demo. The absent artists are these 8 and variants of their
 techniques, which nobody ever painted in: turned, enlarged, stretched, negative, and so on, 80 together. Variants of
@@ -12,20 +12,24 @@ and one whom both releases have learned by name, but do not show without it.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
+from question_demo import standalone
 
 from imindex.indexer.demo.artists import draw
 from imindex.indexer.demo.diffusion import diffusion_folder
 from imindex.indexer.demo.diffusion.captions import IMITATED, UNSEEN
 from imindex.indexer.demo.diffusion.truth import LEAKED
+from imindex.indexer.system.atomic import write_file
 from imindex.indexer.terminal.output import print_json
 from imindex.retrieval.audit.audit import audit
 from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.audit.run import Compute, Run, Workspace
+from imindex.retrieval.report.questions.leakage import section
 from imindex.retrieval.results.questions import LeakageAnswer
 
 SIZE = 128
@@ -139,26 +143,34 @@ def make_world(folder: Path, *, per_prompt: int, steps: int) -> Path:
     return plan
 
 
-def measure(folder: Path, *, per_prompt: int = 30, steps: int = 20) -> list[dict[str, object]]:
-    """Run the audit, or read its results; return one row per release and tested artist."""
+def measure(
+    folder: Path, *, per_prompt: int = 30, steps: int = 20, figure: Path | None = None
+) -> list[dict[str, object]]:
+    """Run the audit, or read its results; return one row per release, encoder and tested artist.
+
+    With `figure`, the figure of the release that leaks, by the first encoder, is written there.
+    """
     plan = read_plan(make_world(folder, per_prompt=per_prompt, steps=steps))
     report = audit(Run(plan, Workspace(folder / "audit"), Compute("cpu"))).report
-    rows: list[dict[str, object]] = []
-    for answer in report.questions:
-        if isinstance(answer, LeakageAnswer):
-            print(
-                f"{answer.release} by {answer.encoder}: {answer.statement} Difference in kind: p = {answer.kinds.p}"
-            )
-            rows += [
-                {
-                    "release": answer.release,
-                    "encoder": answer.encoder,
-                    "leaked": row.artist == LEAKED,
-                    **row.to_dict(),
-                }
-                for row in answer.artists
-            ]
-    return rows
+    answers = [one for one in report.questions or () if isinstance(one, LeakageAnswer)]
+    if figure:
+        drawn = next(one for one in answers if one.release == RELEASES[1])
+        write_file(figure, standalone(section("leakage", drawn).figures[0]).encode())
+    for answer in answers:
+        print(
+            f"{answer.release} by {answer.encoder}: {answer.statement} Difference in kind: p = {answer.kinds.p}",
+            file=sys.stderr,
+        )
+    return [
+        {
+            "release": answer.release,
+            "encoder": answer.encoder,
+            "leaked": row.artist == LEAKED,
+            **row.to_dict(),
+        }
+        for answer in answers
+        for row in answer.artists
+    ]
 
 
 def main() -> None:
@@ -168,8 +180,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--per-prompt", type=int, default=30)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
-    print_json(measure(options.folder, per_prompt=options.per_prompt, steps=options.steps))
+    rows = measure(options.folder, per_prompt=options.per_prompt, steps=options.steps, figure=options.figure)
+    print_json(rows)
 
 
 if __name__ == "__main__":
