@@ -110,7 +110,10 @@ def test_scenarios_against_imputation() -> None:
     mean = np.mean([values.mean() for values in references])
     filled = [np.append(values, [mean] * k) for values, k in zip(references, missing, strict=True)]
     assert got.p_as_references == brute_p(np.append(own, [mean] * 3), filled)
-    assert got.p_as_answered == brute_p(own, [references[0][:5], references[2], references[3][:5]])
+    assert got.p_as_answered == brute_p(own[:4], [values[:4] for values in references])
+    many = [*references, *(rng.normal(0, 1, 6) for _ in range(16))]  # 19 of 20 reach 5 pictures
+    large = withheld_bounds(own, 3, many, [0] * 20)
+    assert large.p_as_answered == brute_p(own, [values[:5] for values in many if len(values) >= 5])
     assert got.auc_as_references == pytest.approx((5 * brute_auc(own, references) + 3 / 2) / 8)
 
 
