@@ -19,7 +19,17 @@ from imindex.retrieval.questions.named_prompts import class_shots, filled
 from imindex.retrieval.questions.settings import PromptClass
 from imindex.retrieval.report.questions.catalogue import SECTIONS, answered
 from imindex.retrieval.results.questions import ErasureAnswer, NameAddsAnswer, PromptClassesAnswer
-from tests.support.asked_world import ARTISTS, ERASED, KEPT, PLACEBOS, PLAN, QUESTIONS, run_world, write_world
+from tests.support.asked_world import (
+    ARTISTS,
+    ERASED,
+    KEPT,
+    PLACEBOS,
+    PLAN,
+    QUESTIONS,
+    run_world,
+    write_plan,
+    write_world,
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +94,7 @@ def test_an_erasure_that_holds_for_one_way_of_asking_only_is_told(asked: tuple[P
 
 
 def test_the_main_answer_does_not_depend_on_questions(asked: tuple[Path, Outcome], tmp_path: Path) -> None:
-    plain = run_world(write_world(tmp_path, questions=""))
+    plain = run_world(write_plan(asked[0].with_name("plain.toml"), questions=""), tmp_path / "audit")
     assert not plain.report.questions
     for with_questions, without in zip(asked[1].report.results, plain.report.results, strict=True):
         for a, b in zip(with_questions.artists, without.artists, strict=True):
@@ -153,12 +163,14 @@ def test_answers_are_kept_until_a_setting_changes(asked: tuple[Path, Outcome]) -
         ("[questions.name_add]", "questions.name_add is not a key of a plan. Did you mean name_adds?"),
     ],
 )
-def test_questions_that_cannot_be_answered_are_refused(tmp_path: Path, questions: str, words: str) -> None:
-    plan = write_world(tmp_path, questions=questions, size=32)
+def test_questions_that_cannot_be_answered_are_refused(
+    asked: tuple[Path, Outcome], tmp_path: Path, questions: str, words: str
+) -> None:
+    plan = write_plan(asked[0].with_name("refused.toml"), questions)
     with pytest.raises(ImindexError) as error:
-        run_world(plan)
+        run_world(plan, tmp_path / "audit")
     assert words.format() in str(error.value)
-    assert not (tmp_path / "audit" / "demo-style.h5").exists()
+    assert not list(tmp_path.rglob("*.h5"))
 
 
 def test_name_adds_needs_equal_seeds_of_a_model(tmp_path: Path) -> None:

@@ -116,12 +116,16 @@ def write_world(folder: Path, questions: str = QUESTIONS, size: int = 64) -> Pat
                 seed=str(picture_seed(SEED, "", TEMPLATE, picture)),
             )
     (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    plan = folder / "plan.toml"
+    return write_plan(folder / "plan.toml", questions)
+
+
+def write_plan(plan: Path, questions: str) -> Path:
+    """Write a plan with these questions."""
     text = PLAN.format(tested=json.dumps(list(ARTISTS)), questions=questions.format(erased=ERASED))
     plan.write_text(text, encoding="utf-8")
     return plan
 
 
-def run_world(plan: Path) -> Outcome:
-    """Run the audit of a plan."""
-    return audit(Run(read_plan(plan), Workspace(plan.parent / "audit"), Compute("cpu")))
+def run_world(plan: Path, folder: Path | None = None) -> Outcome:
+    """Run the audit of a plan, by default in the folder `audit` beside it."""
+    return audit(Run(read_plan(plan), Workspace(folder or plan.parent / "audit"), Compute("cpu")))
