@@ -219,19 +219,17 @@ def shares(
         nearer = seen[others].mean(axis=0) - seen[own].mean(axis=0)
         parts = np.bincount(GROUP, nearer)
         found["match found"].append(result.pvalue <= LEVEL)
-        if np.isnan(result.share[0]):
-            continue
-        truth = parts / result.excess
-        for g in range(3):
-            found[f"{GROUPS[g]}: true share"].append(truth[g])
-            found[f"{GROUPS[g]}: share alone"].append(result.share[g])
-            found[f"{GROUPS[g]}: share last"].append(result.last[g] / result.excess)
-            found[f"{GROUPS[g]}: interval covers"].append(
-                result.share_low[g] <= truth[g] <= result.share_high[g]
-            )
-        found["all: true share"].append(truth.sum())
-        found["all: share"].append(result.share[-1])
-        found["all: interval covers"].append(result.share_low[-1] <= truth.sum() <= result.share_high[-1])
+        truth = [*(parts / result.excess), parts.sum() / result.excess]
+        for g, group in ((0, "palette"), (1, "line"), (2, "texture"), (4, "all")):
+            found[f"{group}: stated"].append(np.isfinite(result.share[g]))
+            if not np.isfinite(result.share[g]):
+                continue
+            found[f"{group}: true share"].append(truth[g])
+            found[f"{group}: share alone"].append(result.share[g])
+            if g < 4:
+                found[f"{group}: share last"].append(result.last[g] / result.excess)
+            covers = result.share_low[g] <= truth[g] <= result.share_high[g]
+            found[f"{group}: interval covers"].append(covers)
     return {f"carried, {key}": float(np.mean(values)) for key, values in found.items()}
 
 
