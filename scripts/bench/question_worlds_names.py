@@ -54,18 +54,23 @@ class Names:
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
         """Return the scores of the own name, of the placebo names, and the true difference of the own name."""
+        own, placebos, effects = self.several(rng, 1)
+        return own[0], placebos, float(effects[0])
+
+    def several(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the same of several names, which have the seeds and the placebo names in common."""
         seeds = rng.normal(0, self.seed, self.n_cells)
         spread = self.between if self.own_between is None else self.own_between
-        effect = self.own + rng.normal(0, spread)
+        effects = self.own + rng.normal(0, spread, n)
         names = rng.normal(0, self.between, self.n_placebos)
 
         def noise(*shape: int) -> np.ndarray:
             return rng.standard_t(3, shape) / np.sqrt(3) if self.heavy else rng.standard_normal(shape)
 
         return (
-            effect + seeds + noise(self.n_cells),
+            effects[:, None] + seeds + noise(n, self.n_cells),
             names[:, None] + seeds + noise(self.n_placebos, self.n_cells),
-            effect,
+            effects,
         )
 
     def auc(self, effect: float) -> float:
@@ -96,7 +101,7 @@ def name_adds(n: int, rng: np.random.Generator) -> Iterator[Row]:
     """Level and power of the test of a name's own part, and coverage of its interval."""
     for label, world in WORLDS.items():
         hits, covered = [], []
-        for _ in range(n):
+        for _ in range(5 * n):
             own, placebos, effect = world.draw(rng)
             found = compare_names(own, placebos)
             hits.append(found.pvalue <= LEVEL)
@@ -203,7 +208,7 @@ def keeping(n: int, rng: np.random.Generator) -> Iterator[Row]:
             world = Names(n_cells=n_cells, between=0.1, seed=0.3, own_between=0.0)
             before, after = world.effect_of(0.9), world.effect_of(0.9 - loss)
             said, mean_said = [], []
-            for _ in range(max(1, n // 10)):
+            for _ in range(max(1, n // 2)):
                 changes = []
                 for _ in range(20):
                     (own, names, _), (new, same, _) = world.draw(rng), world.draw(rng)
@@ -227,14 +232,11 @@ def families(n: int, rng: np.random.Generator) -> Iterator[Row]:
     world, n_artists = Names(n_placebos=MANY), 24
     for method in ("holm", "bh"):
         any_false = {1: [], 2: [], 5: []}
-        for _ in range(max(1, n // 5)):
+        for _ in range(n):
             false = []
             for _ in range(5):
-                placebos = world.draw(rng)[1]
-                p = []
-                for _ in range(n_artists):
-                    own = world.draw(rng)[0]
-                    p.append(compare_names(own, placebos).pvalue)
+                owns, placebos, _ = world.several(rng, n_artists)
+                p = [compare_names(own, placebos).pvalue for own in owns]
                 false.append(bool(called(adjust(p, method=method), level=LEVEL).any()))
             for asked, hits in any_false.items():
                 hits.append(any(false[:asked]))
@@ -252,16 +254,12 @@ def classes(n: int, rng: np.random.Generator) -> Iterator[Row]:
     for method in ("bh", "holm"):
         rows = {name: ([], [], [], []) for name in strengths}
         for _ in range(max(1, n // 5)):
-            every, placebo_sets = [], {}
+            every = []
             for strength in strengths.values():
                 world = Names(n_placebos=MANY)
-                placebo_sets[strength] = world.draw(rng)[1]
-                p = [
-                    compare_names(
-                        world.draw(rng)[0] + (strength if a < n_imitated else 0.0), placebo_sets[strength]
-                    ).pvalue
-                    for a in range(n_artists)
-                ]
+                owns, placebos, _ = world.several(rng, n_artists)
+                owns[:n_imitated] += strength
+                p = [compare_names(own, placebos).pvalue for own in owns]
                 every.append(p)
             overall = adjust(np.ravel(every), method=method).reshape(len(strengths), n_artists)
             for (name, lists), p, together in zip(rows.items(), every, overall, strict=True):

@@ -6,7 +6,7 @@ from imindex.retrieval.report.figures.axes import Figure, Forest, Scale
 from imindex.retrieval.report.figures.scales import nice_ticks
 from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.questions.section import Section, Table
-from imindex.retrieval.report.text import ADJUSTED, count, p_value, percent, percent_span
+from imindex.retrieval.report.text import ADJUSTED, DASH, p_value, percent, percent_span
 from imindex.retrieval.results.questions import AddedByName, NameAddsAnswer
 
 
@@ -53,15 +53,26 @@ def section(identity: str, answer: NameAddsAnswer) -> Section:
 def _cells(row: AddedByName) -> tuple[str, ...]:
     return (
         row.artist,
-        percent(_scaled(row, row.shared)),
-        percent_span(_scaled(row, row.shared_low), _scaled(row, row.shared_high)),
-        percent(_scaled(row, row.own)),
-        percent_span(_scaled(row, row.own_low), _scaled(row, row.own_high)),
+        _way(row, row.shared),
+        _ways(row, row.shared_low, row.shared_high),
+        _way(row, row.own),
+        _ways(row, row.own_low, row.own_high),
         p_value(row.p) if row.judged else "not judged",
         p_value(row.p_adjusted),
         percent(row.moved_shared),
         percent_span(row.moved_low, row.moved_high),
     )
+
+
+def _way(row: AddedByName, difference: float | None) -> str:
+    """Format a difference of scores as a share of the way."""
+    value = _scaled(row, difference)
+    return DASH if value is None else f"{round(100 * value) + 0} %".replace("-", "−")
+
+
+def _ways(row: AddedByName, low: float | None, high: float | None) -> str:
+    ends = _way(row, low), _way(row, high)
+    return DASH if DASH in ends else f"{ends[0].removesuffix(' %')} to {ends[1]}"
 
 
 def _scaled(row: AddedByName, difference: float | None) -> float | None:
@@ -87,11 +98,10 @@ def _figure(identity: str, answer: NameAddsAnswer, rows: list[AddedByName]) -> F
         )
         drawing.mark(None, x(named), y, 5.0, title)
     heading = "From no name to an invented name to the artist’s name"
-    above = sum(low is not None and low > invented for _, invented, _, low, _ in drawn)
     reading = (
-        f"0 % are the pictures without a name, and 100 % the artist’s own works, by the score for the artist. For "
-        f"{above} of {count(len(drawn), 'artist')}, the whole interval of what this name adds is beyond the invented "
-        "names."
+        "0 % are the pictures without a name, and 100 % the artist’s own works, by the score for the artist. An "
+        "interval that leaves out the invented names shows that this name differs from their mean; the p-value says "
+        "whether it differs more than they do from each other."
     )
     keys = (
         ("key-empty", "no name"),
