@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from imindex.retrieval.results.base import Count, Level, Number, P, Result, Share
 from imindex.retrieval.results.questions.base import QuestionAnswer
@@ -173,8 +172,8 @@ class AttributesAnswer(QuestionAnswer, kw_only=True, frozen=True, tag="attribute
 
     def records(self) -> list[Row]:
         """Return one row per artist and attribute."""
-        rows: list[Row] = []
-        for one in self.artists:
-            who: Mapping[str, Any] = {"artist": one.artist, "p_artist": one.p_adjusted}
-            rows += [{**who, **attribute.to_dict()} for attribute in one.attributes]
-        return rows
+        return [
+            {"artist": one.artist, "p_artist": one.p_adjusted, **attribute.to_dict()}
+            for one in self.artists
+            for attribute in one.attributes
+        ]
