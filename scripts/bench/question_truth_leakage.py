@@ -1,12 +1,13 @@
 #!/usr/bin/env python
 """Audit two releases of the demo for unprompted leakage: `leaking` shows one artist, and `final` does not.
 
-    scripts/bench/question_truth_leakage.py FOLDER [--per-prompt 30] [--steps 20] [--figure FILE.svg]
+    scripts/bench/question_truth_leakage.py FOLDER [--per-prompt 30] [--works 6] [--others 3] [--encoder demo ...]
+        [--steps 20] [--figure FILE.svg]
 
 Neither release has seen the last 8 artists of the demo. The absent artists are these 8 and variants of their
 techniques, which nobody ever painted in: turned, enlarged, stretched, negative, and so on, 80 together. Variants of
 one technique resemble each other, so they count for fewer than 80 independent artists. Tested are the leaked artist
-and one whom both releases have learned by name, but do not show without it.
+and some whom both releases have learned by name, but do not show without it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +35,13 @@ from imindex.retrieval.report.questions.leakage import section
 from imindex.retrieval.results.questions import LeakageAnswer
 
 SIZE = 128
-N_WORKS = 12
 RELEASES = ("final", "leaking")
-TESTED = (LEAKED, IMITATED[0])
 PROMPTS = ("Artwork", "a painting", "a picture", "Digital artwork")
+ENCODER = """\
+[[encoders]]
+name = "{name}"
+model = "{name}"
+"""
 PLAN = """\
 title = "Does an artist resurface without being named?"
 
@@ -69,14 +74,7 @@ clean = "final"
 prompts = [{prompts}]
 per_prompt = {per_prompt}
 
-[[encoders]]
-name = "demo"
-model = "demo"
-
-[[encoders]]
-name = "demo-style"
-model = "demo-style"
-
+{encoders}
 [tests]
 adjust = "bh"
 n_resamples = 999
@@ -118,13 +116,39 @@ def absent_artists() -> Iterator[tuple[str, str, Change]]:
             yield f"{artist} {words}".strip(), artist, change
 
 
-def make_world(folder: Path, *, per_prompt: int, steps: int) -> Path:
+@dataclass(frozen=True)
+class Design:
+    """How large the world and the audit are.
+
+    Attributes
+    ----------
+    n_works : int
+        Of each artist.
+    n_others : int
+        Tested artists who do not leak.
+    per_prompt, steps : int
+    encoders : tuple of str
+    """
+
+    n_works: int = 6
+    n_others: int = 3
+    per_prompt: int = 30
+    steps: int = 20
+    encoders: tuple[str, ...] = ("demo",)
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """The leaked artist, and others."""
+        return (LEAKED, *[name for name in IMITATED if name != LEAKED][: self.n_others])
+
+
+def make_world(folder: Path, design: Design) -> Path:
     """Draw works, assemble the models and write the plan, where they do not exist yet; return the path of the plan."""
-    kinds = [(folder / "works" / name, name, CHANGES[""]) for name in TESTED]
+    kinds = [(folder / "works" / name, name, CHANGES[""]) for name in design.tested]
     kinds += [(folder / "background" / name, artist, change) for name, artist, change in absent_artists()]
     for number, (target, artist, change) in enumerate(kinds):
         target.mkdir(parents=True, exist_ok=True)
-        for seed in range(N_WORKS):
+        for seed in range(design.n_works):
             path = target / f"{seed}.png"
             if not path.exists():  # other seeds, subjects and palettes for each variant
                 change(draw(artist, seed=100 * number + seed, size=SIZE)).save(path)
@@ -137,20 +161,24 @@ def make_world(folder: Path, *, per_prompt: int, steps: int) -> Path:
 
     plan = folder / "plan.toml"
     plan.write_text(
-        PLAN.format(tested=listed(TESTED), prompts=listed(PROMPTS), per_prompt=per_prompt, steps=steps),
+        PLAN.format(
+            tested=listed(design.tested),
+            prompts=listed(PROMPTS),
+            per_prompt=design.per_prompt,
+            steps=design.steps,
+            encoders="".join(ENCODER.format(name=name) for name in design.encoders),
+        ),
         encoding="utf-8",
     )
     return plan
 
 
-def measure(
-    folder: Path, *, per_prompt: int = 30, steps: int = 20, figure: Path | None = None
-) -> list[dict[str, object]]:
+def measure(folder: Path, design: Design, figure: Path | None = None) -> list[dict[str, object]]:
     """Run the audit, or read its results; return one row per release, encoder and tested artist.
 
     With `figure`, the figure of the release that leaks, by the first encoder, is written there.
     """
-    plan = read_plan(make_world(folder, per_prompt=per_prompt, steps=steps))
+    plan = read_plan(make_world(folder, design))
     report = audit(Run(plan, Workspace(folder / "audit"), Compute("cpu"))).report
     answers = [one for one in report.questions or () if isinstance(one, LeakageAnswer)]
     if figure:
@@ -178,12 +206,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--per-prompt", type=int, default=30)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--works", type=int, default=Design.n_works)
+    parser.add_argument("--others", type=int, default=Design.n_others)
+    parser.add_argument("--per-prompt", type=int, default=Design.per_prompt)
+    parser.add_argument("--steps", type=int, default=Design.steps)
+    parser.add_argument("--encoder", action="append")
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
-    rows = measure(options.folder, per_prompt=options.per_prompt, steps=options.steps, figure=options.figure)
-    print_json(rows)
+    encoders = tuple(options.encoder or Design.encoders)
+    design = Design(options.works, options.others, options.per_prompt, options.steps, encoders)
+    print_json(measure(options.folder, design, options.figure))
 
 
 if __name__ == "__main__":
