@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 
 DOOR = (
     "Asking", "BuildReport", "Encoder", "ImindexError", "Items", "Limits", "OpenIndex", "Place", "Prepared", "Queries",
-    "Testing", "Workers", "audit", "build", "compare", "compare_encoders", "confirm_copies", "copy_candidates", "forecast",
-    "forecast_panel", "make_panel", "open", "pull", "read_audit", "read_panel",
+    "Testing", "Workers", "audit", "build", "compare", "compare_encoders", "confirm_copies", "copy_candidates",
+    "forecast", "forecast_panel", "make_panel", "open", "pull", "read_audit", "read_panel",
 )  # fmt: skip
 """Names of `imindex.retrieval.api` that are names of this package too."""
 
