@@ -291,9 +291,9 @@ def _key(where: str, key: str) -> str:
 
 def _inside(hint: Any, step: str) -> Any:
     """Return the type of a field of a table, or of the items of a list."""
-    while typing.get_origin(hint) in (Annotated, types.UnionType, typing.Union):
-        hint = typing.get_args(hint)[0]
-    hint = _table_or_list(hint)
+    while (origin := typing.get_origin(hint)) in (Annotated, types.UnionType, typing.Union):
+        chosen = hint if origin is Annotated else _table_or_list(hint)
+        hint = typing.get_args(hint)[0] if chosen is hint else chosen
     if inspect.isclass(hint) and issubclass(hint, Table):
         return typing.get_type_hints(hint, include_extras=True)[step]
     values = typing.get_args(hint)
