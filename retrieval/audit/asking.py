@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.core.slug import slug
 from imindex.indexer.generate.prompts import Shot
 from imindex.retrieval.audit.plan import Plan, Release
 from imindex.retrieval.audit.run import Workspace
@@ -54,6 +55,7 @@ def check_questions(
     ------
     ImindexError
     """
+    _check_collections(plan)
     for release in plan.releases:
         asking = asking_of(plan, release, placebos[release.name], rivals.get(release.name, ()), background)
         for question, settings in asked(plan.questions):
@@ -61,6 +63,23 @@ def check_questions(
                 question.check(asking, settings)
             except ImindexError as error:
                 raise ImindexError(f"{plan.path}: {error}") from error
+
+
+def _check_collections(plan: Plan) -> None:
+    """Refuse a release that is called like the pictures of a question, which would be taken for its own."""
+    taken: dict[str, str] = {}
+    for release in plan.releases:
+        for question, _ in asked(plan.questions):
+            taken[collection_of(release.name, question.key).casefold()] = question.key
+            taken[f"{slug(release.name)}-{question.key}".casefold()] = question.key
+    for release in plan.releases:
+        key = taken.get(release.name.casefold()) or taken.get(slug(release.name).casefold())
+        if key:
+            raise ImindexError(
+                f"{plan.path}: releases: {release.name!r} is what the pictures of questions.{key} are called. Use "
+                "another "
+                "name for the release."
+            )
 
 
 def question_digests(

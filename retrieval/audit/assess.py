@@ -266,7 +266,7 @@ class _Study:
         }
         answers: list[AnyAnswer] = []
         for question, settings in asked(plan.questions):
-            for release in plan.releases:
+            for release, pictures in zip(plan.releases, made, strict=True):
                 others = {name: one for name, one in studies.items() if name != release.name}
                 study = studies[release.name].with_others(others)
                 with run.stage(f"answer {question.key} for {release.name} by {self._encoder.name}", 0):
@@ -276,7 +276,9 @@ class _Study:
                         self._shared.index,
                         self._about_question(study, question.key, made),
                         Answered,
-                        functools.partial(_answered, question, study, settings),
+                        functools.partial(
+                            _answered, question, study, settings, pictures.questions.get(question.key)
+                        ),
                     )
                 answers += () if answer.answer is None else (answer.answer,)
         return answers
@@ -424,8 +426,18 @@ class _Study:
         return 8 * ((len(artist) + len(releases) * len(works)) * n_artists + 2 * int(pairs))
 
 
-def _answered(question: Question[Any], study: QuestionStudy, settings: QuestionTable) -> Answered:
+def _answered(
+    question: Question[Any], study: QuestionStudy, settings: QuestionTable, own: Made | None
+) -> Answered:
+    """Answer a question, and say how many of the pictures made for it were blocked."""
     answer = question.answer(study, settings)
+    if answer is not None and own is not None and own.blocked:
+        note = (
+            f"{len(own.blocked):,} of {len(own.blocked) + len(own.items):,} pictures that were made for this "
+            "question were "
+            "refused or blocked. Names that lack pictures are compared by fewer, or not at all."
+        )
+        answer = set_fields(answer, notes=(*answer.notes, note))
     return Answered(answer=None if answer is None else cast(AnyAnswer, answer))
 
 

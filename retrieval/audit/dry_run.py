@@ -53,7 +53,9 @@ def dry_run(run: Run) -> Forecast:
         stage for release in plan.releases if release.model for stage in _generation(run, release, inputs)
     ]
     made = sum(len(items) for items in inputs.made.values()) + sum(stage.total for stage in stages)
-    made += sum(len(items) for by_key in inputs.asked.values() for items in by_key.values())
+    made += sum(
+        not item.blocked for by_key in inputs.asked.values() for items in by_key.values() for item in items
+    )
     encodings = [_encoding(run, encoder, inputs, made) for encoder in plan.encoders]
     stages += [stage for stage, _ in encodings]
     names = len(plan.tested), sum(item.kind == "works" for item in inputs.works)

@@ -64,7 +64,7 @@ class Inputs:
     blocked : mapping from release to tuple of BlockedPicture
         Pictures that the manifest of a release in `made` marks as blocked. They are not in `made`.
     asked : mapping from release to mapping from key to tuple of Item
-        Existing pictures for the further questions of the plan.
+        Existing pictures for the further questions of the plan, blocked ones included.
     made : mapping from release to tuple of Item
         Pictures of the releases that the plan names by their pictures.
     placebos : mapping from release to tuple of str
@@ -206,16 +206,23 @@ def gather(
         asked=asked,
         requests=logs,
         blocked={
-            name: _withheld(logs[name]) if name in logs else tuple(
-                BlockedPicture(
-                    path=item.path if is_url(item.path) else os.path.relpath(item.path, plan.folder),
-                    prompt=item.prompt, reason=item.blocked
-                )
-                for item in items if item.blocked
-            )
+            name: _withheld(logs[name]) if name in logs else blocked_of(plan, items)
             for name, items in listed.items()
         },
     )  # fmt: skip
+
+
+def blocked_of(plan: Plan, items: Iterable[Item]) -> tuple[BlockedPicture, ...]:
+    """Return the pictures that a manifest marks as blocked."""
+    return tuple(
+        BlockedPicture(
+            path=item.path if is_url(item.path) else os.path.relpath(item.path, plan.folder),
+            prompt=item.prompt,
+            reason=item.blocked,
+        )
+        for item in items
+        if item.blocked
+    )
 
 
 def log_of(release: str) -> str:
@@ -255,9 +262,7 @@ def _asked(
         items = _find(plan, f"the pictures of {release.name}", release.pictures, "imitations", note, roots)
         found = {
             key: tuple(
-                item
-                for item in items
-                if item.collection == name and item.kind in ("imitations", "control") and not item.blocked
+                item for item in items if item.collection == name and item.kind in ("imitations", "control")
             )
             for key, name in collections.items()
         }

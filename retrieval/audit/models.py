@@ -31,7 +31,7 @@ from imindex.retrieval.audit.by_api import (
     missing_by_api,
     request_record,
 )
-from imindex.retrieval.audit.inputs import Inputs, log_of, require_imitations
+from imindex.retrieval.audit.inputs import Inputs, blocked_of, log_of, require_imitations
 from imindex.retrieval.audit.made import Made
 from imindex.retrieval.audit.on_cluster import (
     encoding_batch,
@@ -352,7 +352,7 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
             made = replace(
                 made, requests=requests, log=request_record(requests, digest, seeds="as the manifest says")
             )
-        return replace(made, questions=_given(release, inputs))
+        return replace(made, questions=_given(run, release, inputs))
     asked = orders(run, release, inputs)
     folder, wanted = asked.pop("")
     n_names = (
@@ -377,7 +377,7 @@ def make(run: Run, release: Release, inputs: Inputs, *, whole: bool = False) -> 
                 key: _make_for_question(run, release, key, place, shots, whole=whole)
                 for key, (place, shots) in asked.items()
             },
-            **_given(release, inputs),
+            **_given(run, release, inputs),
         },
     )
 
@@ -393,12 +393,14 @@ def _make_for_question(
     return _made(release, folder, wanted, collection)
 
 
-def _given(release: Release, inputs: Inputs) -> dict[str, Made]:
+def _given(run: Run, release: Release, inputs: Inputs) -> dict[str, Made]:
     """Return the existing pictures of the questions."""
-    return {
-        key: Made(release, items, "", inputs.digests[collection_of(release.name, key)], {}, (), ())
-        for key, items in inputs.asked.get(release.name, {}).items()
-    }
+    made = {}
+    for key, items in inputs.asked.get(release.name, {}).items():
+        usable = tuple(item for item in items if not item.blocked)
+        digest = inputs.digests[collection_of(release.name, key)]
+        made[key] = Made(release, usable, "", digest, {}, (), blocked_of(run.plan, items))
+    return made
 
 
 def orders(run: Run, release: Release, inputs: Inputs) -> dict[str, tuple[Path, list[Shot]]]:
@@ -434,7 +436,7 @@ def made_before(run: Run, release: Release, inputs: Inputs) -> Made:
                 )
             collection = collection_of(release.name, key) if key else ""
             made[key] = _made(release, folder, wanted, collection)
-        return replace(made.pop(""), questions={**made, **_given(release, inputs)})
+        return replace(made.pop(""), questions={**made, **_given(run, release, inputs)})
     return make(run, release, inputs)
 
 

@@ -71,12 +71,20 @@ def batches(items: list[int], size: int) -> Iterator[list[int]]:
 
 
 def _read(file: File) -> Pixels | None:
+    return pixels_of(file, (SIDE, SIDE))
+
+
+def pixels_of(file: File, size: tuple[int, int]) -> Pixels | None:
+    """Return a picture squeezed into a size, shape (height, width, 3), uint8.
+
+    None if the file is missing, cannot be decoded, or has other bytes than the index records.
+    """
     from imindex.indexer.decode.pool import picture_of
     from imindex.indexer.decode.preprocess import Preprocess  # it imports torch
 
     path, digest, rendering = File(*file)
     look = Preprocess(
-        size=(SIDE, SIDE),
+        size=size,
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
         resize_mode="squash",

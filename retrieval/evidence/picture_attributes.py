@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from imindex.indexer.core.errors import BadPicture
 from imindex.indexer.decode.rendering import Rendering
-from imindex.indexer.sources.read import read_bytes
 from imindex.indexer.store.index import Index
 from imindex.indexer.system.cpu import processors
 from imindex.retrieval.attributes.measure import measure, working_side, working_size
-from imindex.retrieval.evidence.looks import File
+from imindex.retrieval.evidence.looks import File, pixels_of
 from imindex.retrieval.vectors.blocks import Float64, Int64
 
 CACHED = 20_000
@@ -84,23 +81,5 @@ def _measured(files: Sequence[File], sizes: Sequence[tuple[int, int]]) -> list[F
 
 @functools.lru_cache(maxsize=CACHED)
 def _of_file(file: File, size: tuple[int, int]) -> Float64 | None:
-    from imindex.indexer.decode.pool import picture_of
-    from imindex.indexer.decode.preprocess import Preprocess  # it imports torch
-
-    path, digest, rendering = file
-    as_it_is = Preprocess(
-        size=size,
-        mean=(0.0,) * 3,
-        std=(1.0,) * 3,
-        resize_mode="squash",
-        color=rendering.color,
-        truncated=rendering.truncated,
-    )
-    try:
-        data = read_bytes(path)
-        if hashlib.sha256(data).digest() != digest:
-            return None
-        pixels = picture_of(data, as_it_is).pixels.numpy()
-    except (OSError, BadPicture):
-        return None
-    return measure(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    pixels = pixels_of(file, size)
+    return None if pixels is None else measure(pixels)

@@ -9,6 +9,7 @@ from imindex.indexer.system.atomic import make_folder, write_file
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.panel.page import TEMPLATES
 from imindex.retrieval.report import text as report_text
+from imindex.retrieval.report.environment import page_environment
 from imindex.retrieval.report.figures.axes import Figure, Forest, Scale
 from imindex.retrieval.report.figures.overall import Plot
 from imindex.retrieval.report.figures.svg import shown
@@ -27,20 +28,10 @@ def write_result_page(result: PanelResult, file: Path) -> None:
 
 def result_page(result: PanelResult) -> str:
     """Return the page of a result. It has no scripts, and makes no request."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        shown=shown,
-        name=lambda text: Markup("<bdi>{}</bdi>").format(shown(text)),
-        svg=Markup,
+    environment = page_environment(
+        TEMPLATES,
         count=count,
         percent=percent,
         number=number,

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.retrieval.evidence.prompt_templates import template_of
 from imindex.retrieval.questions.prompt_classes import ClassSets
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Erasure, PromptClasses
-from imindex.retrieval.questions.study import Study
+from imindex.retrieval.questions.study import Named, Study
 from imindex.retrieval.questions.wording import listed
 from imindex.retrieval.results.questions import ErasedArtist, ErasureAnswer, KeptArtist
 from imindex.retrieval.vectors.blocks import Float64
 from imindex.stats.equivalence import tost
 from imindex.stats.erasure import gone, gone_among_references, kept
-from imindex.stats.named_sets import NamedSet, change_of_auc, compare_names
+from imindex.stats.named_sets import NamedSet, change_of_auc, compare_names, in_cells
 
 MAIN = "main prompts"
 """What the main prompts of the audit are called among the ways of asking."""
@@ -117,29 +119,57 @@ class _Erasure(Plain):
 
 @dataclass(frozen=True, eq=False)
 class _Main:
-    """The pictures of the main prompts, in tables of names x pictures; the pictures of a name are in a fixed order."""
+    """The pictures of the main prompts, in cells that all names have in common.
+
+    Attributes
+    ----------
+    study : Study
+    pictures : Named
+    cells : tuple
+        Of each picture: its template, and its seed if names share seeds; otherwise its number among those of its name
+        and template.
+    order : tuple
+        All cells.
+    """
 
     study: Study
+    pictures: Named
+    cells: tuple[tuple[str, int], ...]
+    order: tuple[tuple[str, int], ...]
 
     @classmethod
     def of(cls, study: Study) -> _Main:
-        return cls(study)
+        pictures = study.imitations().of([*study.tested, *study.placebos])
+        seeds = pictures.seeds.tolist()
+        shared = len(set(seeds)) < len(seeds) and min(seeds, default=-1) >= 0
+        counted: Counter[tuple[str, str]] = Counter()
+        cells = []
+        for name, prompt, seed in zip(pictures.names, pictures.prompts, seeds, strict=True):
+            template = template_of(prompt, name) or prompt
+            cells.append((template, seed if shared else counted[name, template]))
+            counted[name, template] += 1
+        return cls(study, pictures, tuple(cells), tuple(sorted(set(cells))))
 
     def tables(self, artist: str) -> tuple[Float64, Float64] | None:
-        """Return the scores for an artist of the own pictures, shape (C,), and of the placebo names', shape (R, C)."""
-        placebos = self.study.placebos_of(artist)
-        pictures = self.study.imitations().of([artist, *placebos])
-        places: dict[str, list[int]] = {}
-        for place in sorted(
-            range(len(pictures.names)), key=lambda n: (pictures.prompts[n], int(pictures.seeds[n]))
-        ):
-            places.setdefault(pictures.names[place], []).append(place)
-        own = places.pop(artist, [])
-        if not own or self.study.number(artist) < 0:
+        """Return the scores for an artist: of the own pictures, shape (C,), and of the placebo names', shape (R, C).
+
+        NaN where there is no picture. Cells are in the order of `order`, and placebo names in that of the study.
+        """
+        names = (artist, *self.study.placebos_of(artist))
+        number = {name: place for place, name in enumerate(names)}
+        cell = {key: place for place, key in enumerate(self.order)}
+        kept = {
+            (number[name], cell[key]): place
+            for place, (name, key) in enumerate(zip(self.pictures.names, self.cells, strict=True))
+            if name in number
+        }
+        if self.study.number(artist) < 0 or artist not in self.pictures.names:
             return None
-        scores = self.study.scores(pictures.vectors, artist)
-        references = [scores[places[name]] for name in placebos if len(places.get(name, ())) == len(own)]
-        return scores[own], np.array(references).reshape(len(references), len(own))
+        rows, columns = np.array(list(kept)).T
+        chosen = np.array(list(kept.values()))
+        scores = self.study.scores(self.pictures.vectors[chosen], artist)
+        table = in_cells(columns, rows, scores, len(names), len(self.order))
+        return table[0], table[1:]
 
     def compared(self, artist: str, level: float) -> NamedSet | None:
         """Compare the artist with placebo names, with an interval at twice the error."""
@@ -200,16 +230,11 @@ def _kept(study: Study, artist: str, before: _Main, after: _Main, settings: Eras
     if artist not in study.judged:
         return row
     level = study.testing.level
-    tables = before.tables(artist), after.tables(artist)
-    if (
-        tables[0] is None
-        or tables[1] is None
-        or tables[0][1].shape != tables[1][1].shape
-        or not tables[0][1].size
-    ):
+    pair = in_both(before, after, artist)
+    if pair is None:
         return KeptArtist(artist=artist, verdict="no pictures", nearness=nearness, nearest_erased=nearest)
-    change = change_of_auc(tables[0], tables[1], confidence_level=1 - 2 * level)
-    known = compare_names(*tables[0]).pvalue <= level
+    change = change_of_auc(*pair, confidence_level=1 - 2 * level)
+    known = compare_names(*pair[0]).pvalue <= level
     return KeptArtist(
         artist=artist,
         verdict=kept(change, margin=settings.kept_margin) if known else "not imitated before",
@@ -221,6 +246,30 @@ def _kept(study: Study, artist: str, before: _Main, after: _Main, settings: Eras
         change_low=change.interval.low,
         change_high=change.interval.high,
     )
+
+
+def in_both(
+    before: _Main, after: _Main, artist: str
+) -> tuple[tuple[Float64, Float64], tuple[Float64, Float64]] | None:
+    """Return the tables of both releases, for the cells and placebo names that both have; None if none are left."""
+    old, new = before.tables(artist), after.tables(artist)
+    if old is None or new is None:
+        return None
+    common = sorted(set(before.order) & set(after.order))
+    placebos = [one.study.placebos_of(artist) for one in (before, after)]
+    both = [name for name in placebos[0] if name in placebos[1]]
+    (own, names), (own_new, names_new) = (
+        (table[0][columns], table[1][[named.index(name) for name in both]][:, columns])
+        for table, named, columns in (
+            (old, placebos[0], [before.order.index(key) for key in common]),
+            (new, placebos[1], [after.order.index(key) for key in common]),
+        )
+    )
+    cells = ~(np.isnan(own) | np.isnan(own_new))
+    whole = ~(np.isnan(names[:, cells]) | np.isnan(names_new[:, cells])).any(axis=1)
+    if not cells.any() or not whole.any():
+        return None
+    return (own[cells], names[whole][:, cells]), (own_new[cells], names_new[whole][:, cells])
 
 
 def _nearest(study: Study, artist: str, erased: tuple[str, ...]) -> tuple[float | None, str]:
@@ -240,14 +289,18 @@ def _nearest(study: Study, artist: str, erased: tuple[str, ...]) -> tuple[float 
 
 
 def _gone_placebos(after: _Main, artist: str, settings: Erasure, level: float) -> float:
-    tables = after.tables(artist)
-    if tables is None:
+    pair = in_both(after, after, artist)
+    if pair is None:
         return np.nan
-    return gone_among_references(tables[1], margin=settings.margin, confidence_level=1 - 2 * level)
+    return gone_among_references(pair[0][1], margin=settings.margin, confidence_level=1 - 2 * level)
 
 
 def _statement(verdicts: dict[str, set[str]], others: list[KeptArtist], n_ways: int) -> str:
-    by = f" by all {n_ways} ways of asking" if n_ways > 1 else ""
+    by = (
+        f" by all {n_ways} ways of asking that were tried"
+        if n_ways > 1
+        else f" by the {MAIN}, the only ones tried"
+    )
     gone_names = [name for name, said in verdicts.items() if said == {"gone"}]
     remaining = [name for name, said in verdicts.items() if "remains" in said]
     rest = [name for name in verdicts if name not in gone_names and name not in remaining]

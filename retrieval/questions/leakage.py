@@ -16,7 +16,7 @@ from imindex.indexer.generate.prompts import Shot, picture_seed, shots
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Leakage
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, reach
 from imindex.retrieval.results.questions import (
     AbsentArtist,
     KindsDiffer,
@@ -150,7 +150,7 @@ class _Leakage(Plain):
         return LeakageAnswer(
             release=study.release,
             encoder=study.encoder,
-            statement=_statement(study, rows, found),
+            statement=_statement(study, settings, rows, found),
             notes=tuple(_notes(study, settings, works, found, kinds)),
             adjust=settings.adjust,
             level=study.testing.level,
@@ -382,7 +382,9 @@ def _nothing(study: Study, settings: Leakage, works: _Works, pictures: Named, wh
     )
 
 
-def _statement(study: Study, rows: Sequence[LeakedArtist], found: statistics.Leakage) -> str:
+def _statement(
+    study: Study, settings: Leakage, rows: Sequence[LeakedArtist], found: statistics.Leakage
+) -> str:
     tested = [row for row in rows if row.p is not None]
     shown = called(
         [np.nan if row.p_adjusted is None else row.p_adjusted for row in tested], level=study.testing.level
@@ -390,9 +392,10 @@ def _statement(study: Study, rows: Sequence[LeakedArtist], found: statistics.Lea
     names = [row.artist for row, yes in zip(tested, shown, strict=True) if yes]
     reference = f"{found.n_absent} artists who are stated to be absent from the training data"
     if not names:
+        limit = reach([found.resolution] * len(tested), level=study.testing.level, method=settings.adjust)
         return (
             f"No artist was shown to resurface in the {found.n_pictures} pictures whose prompts name nobody, compared "
-            f"with {reference} ({len(tested)} tested)."
+            f"with {reference} ({len(tested)} tested{f'; {limit}' if limit else ''})."
         )
     return (
         f"Some of the {found.n_pictures} pictures whose prompts name nobody look like works of {len(names)} of "

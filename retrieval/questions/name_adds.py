@@ -11,7 +11,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import NameAdds
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, reach
 from imindex.retrieval.results.questions import AddedByName, NameAddsAnswer
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.stats.keyed import generator
@@ -68,7 +68,7 @@ class _NameAdds(Plain):
         return NameAddsAnswer(
             release=study.release,
             encoder=study.encoder,
-            statement=_statement(study, rows, found, shares),
+            statement=_statement(study, settings, rows, found, shares),
             notes=tuple(_notes(study, tables, rows)),
             adjust=settings.adjust,
             level=study.testing.level,
@@ -198,7 +198,9 @@ def _artist(study: Study, tables: _Tables, artist: str) -> AddedByName:
     )
 
 
-def _statement(study: Study, rows: list[AddedByName], found: list[str], shares: Float64) -> str:
+def _statement(
+    study: Study, settings: NameAdds, rows: list[AddedByName], found: list[str], shares: Float64
+) -> str:
     judged = sum(row.p is not None for row in rows)
     if not any(row.n_cells for row in rows):
         return (
@@ -209,7 +211,12 @@ def _statement(study: Study, rows: list[AddedByName], found: list[str], shares: 
         verb = "adds something of its own" if len(found) == 1 else "add something of their own"
         text = f"{len(found)} of {judged} artists’ names {verb}, beyond what invented names add: {listed(found)}."
     else:
-        text = f"No artist’s name was shown to add anything beyond what invented names add ({judged} tested)."
+        tests = [1 / (1 + row.n_invented) for row in rows if row.p is not None]
+        limit = reach(tests, level=study.testing.level, method=settings.adjust)
+        text = (
+            f"No artist’s name was shown to add anything beyond what invented names add ({judged} tested"
+            f"{f'; {limit}' if limit else ''})."
+        )
     if len(shares):
         text += (
             f" On average over the {len(shares)} artists whose pictures move, {float(shares.mean()):.0%} of the "

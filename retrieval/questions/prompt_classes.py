@@ -22,7 +22,7 @@ from imindex.retrieval.questions.named_prompts import (
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import PromptClass, PromptClasses
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, reach
 from imindex.retrieval.results.questions import ByPromptClass, PromptClassesAnswer, PromptClassResult
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.stats.keyed import generator
@@ -83,7 +83,7 @@ class _PromptClasses(Plain):
         return PromptClassesAnswer(
             release=study.release,
             encoder=study.encoder,
-            statement=_statement(results),
+            statement=_statement(study, settings, results, rows),
             notes=tuple(_notes(study, settings, sets, rows)),
             adjust=settings.adjust,
             level=study.testing.level,
@@ -309,14 +309,22 @@ def _classes(study: Study, settings: PromptClasses, rows: Sequence[ByPromptClass
     return results
 
 
-def _statement(results: Sequence[PromptClassResult]) -> str:
+def _statement(
+    study: Study, settings: PromptClasses, results: Sequence[PromptClassResult], rows: Sequence[ByPromptClass]
+) -> str:
     if not any(one.n_judged for one in results):
         return "This cannot be answered: there are no pictures of any class whose artist can be judged."
-    parts = [
-        f"“{one.name}”: {one.n_found} of {one.n_judged}{' pushed away' if one.negative else ''}"
-        for one in results
-    ]
-    return f"Artists whose name makes a difference, by class of prompts: {'; '.join(parts)}."
+    parts = []
+    for one in results:
+        tests = [
+            1 / (1 + row.n_placebos) for row in rows if row.prompt_class == one.name and row.p is not None
+        ]
+        limit = "" if one.n_found else reach(tests, level=study.testing.level, method=settings.adjust)
+        parts.append(
+            f"“{one.name}”: {one.n_found} of {one.n_judged}{' pushed away' if one.negative else ''}"
+            f"{f' ({limit})' if limit else ''}"
+        )
+    return f"Artists whose name is shown to make a difference, by class of prompts: {'; '.join(parts)}."
 
 
 def _notes(

@@ -14,7 +14,7 @@ from imindex.indexer.image_api.outcome import BLOCKED, ERROR, NO_PICTURE, PICTUR
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Refusals
 from imindex.retrieval.questions.study import Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, reach
 from imindex.retrieval.results.questions import RefusalsAnswer, RefusedName
 from imindex.retrieval.vectors.blocks import Float64
 from imindex.stats.drift import Drift, drift_test, early_and_late
@@ -59,7 +59,7 @@ class _Refusals(Plain):
         return RefusalsAnswer(
             release=study.release,
             encoder=study.encoder,
-            statement=_statement(rows, found, placebos),
+            statement=_statement(study, settings, rows, found, placebos),
             notes=tuple(_notes(study, settings, counts, rows, depends, drift)),
             adjust=settings.adjust,
             level=level,
@@ -207,7 +207,13 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _statement(rows: Sequence[RefusedName], found: Sequence[str], placebos: Sequence[Counter[str]]) -> str:
+def _statement(
+    study: Study,
+    settings: Refusals,
+    rows: Sequence[RefusedName],
+    found: Sequence[str],
+    placebos: Sequence[Counter[str]],
+) -> str:
     asked, withheld = sum(row.n_asked for row in rows), sum(row.n_refused + row.n_blocked for row in rows)
     placebo_asked, placebo_withheld = sum(map(_asked, placebos)), sum(map(_withheld, placebos))
     shares = (
@@ -219,7 +225,12 @@ def _statement(rows: Sequence[RefusedName], found: Sequence[str], placebos: Sequ
         return f"{shares} {listed(found)} {verb} shown to be withheld more often than invented names."
     if not any(row.p is not None for row in rows):
         return f"{shares} Whether artists’ names are withheld more often cannot be tested without invented names."
-    return f"{shares} No artist’s name is shown to be withheld more often than invented names."
+    tests = [1 / (1 + row.n_placebos) for row in rows if row.p is not None]
+    limit = reach(tests, level=study.testing.level, method=settings.adjust)
+    return (
+        f"{shares} No artist’s name is shown to be withheld more often than invented names"
+        f"{f' ({limit})' if limit else ''}."
+    )
 
 
 def _notes(

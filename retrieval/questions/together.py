@@ -15,7 +15,7 @@ from imindex.retrieval.questions.pairs import Pair, PairPrompts, pairs_of, templ
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Together
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, reach
 from imindex.retrieval.results.questions import NameInPair, PairPresence, SetsOfArtists, TogetherAnswer
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.stats.intervals import Interval
@@ -116,7 +116,7 @@ class _Together(Plain):
         return TogetherAnswer(
             release=study.release,
             encoder=study.encoder,
-            statement=_statement(rows, found, n_judged, n_both, pairs, share, answers),
+            statement=_statement(study, settings, rows, found, n_judged, n_both, pairs, share, answers),
             notes=tuple(_notes(study, settings, prompts, rows, candidates, calibrated, answers)),
             adjust=settings.adjust,
             level=testing.level,
@@ -507,7 +507,9 @@ def _with_one_artist(
     return rows, numbers, np.array(artists, np.int64)
 
 
-def _statement(
+def _statement(  # noqa: PLR0913
+    study: Study,
+    settings: Together,
     rows: Sequence[NameInPair],
     found: np.ndarray,
     n_judged: int,
@@ -523,7 +525,9 @@ def _statement(
         )
     text = f"Beside another artist, {int(np.count_nonzero(found))} of {n_judged} names make a difference"
     names = [f"{row.artist} (beside {row.other})" for row, yes in zip(rows, found, strict=True) if yes]
-    text += f": {listed(names)}." if names else "."
+    tests = [1 / (1 + row.n_references) for row in rows if row.p is not None]
+    limit = "" if names else reach(tests, level=study.testing.level, method=settings.adjust)
+    text += f": {listed(names)}." if names else f" ({limit})." if limit else "."
     text += f" In {n_both} of {len(pairs)} pairs both do."
     if not np.isnan(share):
         text += f" Of what the names add alone, {share:.0%} remains beside the other name."

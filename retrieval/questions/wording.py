@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imindex.stats.multiple import Method, fewest_findable
+
 
 def listed(names: Sequence[str], most: int = 5) -> str:
     """List names in words.
@@ -18,3 +20,30 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     if more:
         shown.append(f"{more} {'other' if more == 1 else 'others'}")
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"
+
+
+def reach(resolution: Sequence[float], *, level: float, method: Method) -> str:
+    """Say how many findings a design can have at least, as a part of a sentence; empty if a single one is possible.
+
+    Parameters
+    ----------
+    resolution : sequence of float
+        Smallest possible p-value of each test.
+    level : float
+    method : {"holm", "bh", "by"}
+
+    Examples
+    --------
+    >>> reach([1 / 20] * 24, level=0.05, method="bh")
+    'with so few references, no fewer than 24 can be found, all of them together'
+    >>> reach([1 / 20] * 24, level=0.05, method="holm"), reach([1 / 500] * 24, level=0.05, method="bh")
+    ('with so few references, none can be found', '')
+    """
+    fewest = fewest_findable(resolution, level=level, method=method) if len(resolution) else 1
+    if fewest is None:
+        return "with so few references, none can be found"
+    return (
+        f"with so few references, no fewer than {fewest} can be found, all of them together"
+        if fewest > 1
+        else ""
+    )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from imindex.indexer.system.atomic import make_folder, write_file
 from imindex.retrieval.report import text as report_text
+from imindex.retrieval.report.environment import page_environment
 from imindex.retrieval.report.figures.encoders import encoder_figures
-from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.style import TEMPLATES, page_style
 from imindex.retrieval.results import ComparedEncoder, EncoderComparison, Estimate
 from imindex.stats.validity import TOO_FEW
@@ -40,20 +40,10 @@ def write_encoders_page(result: EncoderComparison, file: Path) -> None:
 
 def encoders_page(result: EncoderComparison) -> str:
     """Return the page of a comparison of encoders. It has no scripts, and makes no request."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        shown=shown,
-        name=lambda text: Markup("<bdi>{}</bdi>").format(shown(text)),
-        svg=Markup,
+    environment = page_environment(
+        TEMPLATES,
         count=report_text.count,
         when=lambda text: str(text).replace("T", " ").replace("+00:00", " UTC"),
     )

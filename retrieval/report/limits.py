@@ -435,8 +435,8 @@ def _questions(report: Report) -> Iterator[tuple[str, str]]:
         yield (
             "Further questions have their own tests",
             f"The plan asks {count(n, 'further question')}. Each corrects its p-values over the artists by itself, and "
-            "nothing corrects over the questions: of several asked where nothing is to be found, one may be answered "
-            "by chance. The answer of this report does not rest on them.",
+            "nothing corrects over questions, releases or encoders: of several answers where nothing is to be found, "
+            "one may be a chance finding. The answer of this report does not rest on them.",
         )
 
 

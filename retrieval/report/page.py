@@ -13,6 +13,7 @@ from imindex.indexer.core.paths import PicturePaths
 from imindex.retrieval.findings import Finding
 from imindex.retrieval.report import text as report_text
 from imindex.retrieval.report.by_works import shown_by_works
+from imindex.retrieval.report.environment import page_environment
 from imindex.retrieval.report.figures.axes import Figure, Scale
 from imindex.retrieval.report.figures.catalogue import figures, findings_of
 from imindex.retrieval.report.figures.changes import change_figures
@@ -123,20 +124,11 @@ def page(
     str
         The whole page. Scripts but its own are forbidden by its content policy, and so is every request.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        shown=shown,
+    environment = page_environment(
+        TEMPLATES,
         shown_lines=lambda text: "\n".join(shown(line) for line in text.splitlines()),
-        name=lambda text: Markup("<bdi>{}</bdi>").format(shown(text)),
         percent=report_text.percent,
         number=report_text.number,
         signed=report_text.signed,
@@ -144,7 +136,6 @@ def page(
         p=report_text.p_value,
         count=report_text.count,
         icon=lambda finding: Markup(icon(finding)),
-        svg=Markup,
         capitalise=lambda text: text[:1].upper() + text[1:],
         sortable=_sortable,
         when=_when,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.prompts import shots
+from imindex.retrieval.audit.asking import check_questions
 from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.audit.plan import plan_of
 from imindex.retrieval.audit.recompute import recompute
 from imindex.retrieval.audit.run import Compute, Run, Workspace
+from imindex.retrieval.questions.erasure import in_both
 from imindex.retrieval.questions.named_prompts import class_shots, filled
 from imindex.retrieval.questions.settings import PromptClass
 from imindex.retrieval.report.questions.catalogue import SECTIONS, answered
@@ -49,7 +53,8 @@ def test_a_name_adds_what_its_release_has_learned(asked: tuple[Path, Outcome]) -
     for artist in ARTISTS:
         known = artist in (ERASED, KEPT)
         row = rows[artist]
-        assert (row.p == pytest.approx(1 / 20)) == known
+        # An unknown name may come first of 20 by chance, but it is not far from the others.
+        assert row.p == pytest.approx(1 / 20) if known else row.own < 0.1 * (row.works - row.nameless)
         assert (row.n_cells, row.n_invented) == (4, 19)
         # The parts add up to the whole.
         assert row.named - row.nameless == pytest.approx(row.shared + row.own)
@@ -59,20 +64,17 @@ def test_a_name_adds_what_its_release_has_learned(asked: tuple[Path, Outcome]) -
     assert all(row.moved_shared is None for row in answer.artists) and answer.moved_shared is None
     assert any("not shown to move" in note for note in answer.notes)
     (after,) = answers(asked[1], NameAddsAnswer, "after")
-    assert {row.artist for row in after.artists if row.p == pytest.approx(1 / 20)} == {KEPT}
+    rows = {row.artist: row for row in after.artists}
+    assert rows[KEPT].p == pytest.approx(1 / 20) and rows[KEPT].own > 10 * abs(rows[ERASED].own)
 
 
 def test_a_class_of_prompts_finds_what_another_misses(asked: tuple[Path, Outcome]) -> None:
     (answer,) = answers(asked[1], PromptClassesAnswer, "after")
-    found = {
-        one.name: {
-            row.artist
-            for row in answer.artists
-            if row.prompt_class == one.name and row.p == pytest.approx(1 / 20)
-        }
-        for one in answer.classes
-    }
-    assert found["simple"] == {KEPT} and found["style"] == {ERASED, KEPT}
+    auc = {(row.prompt_class, row.artist): row.auc for row in answer.artists}
+    p = {(row.prompt_class, row.artist): row.p for row in answer.artists}
+    shown = {("simple", KEPT), ("style", KEPT), ("style", ERASED)}
+    assert all(auc[pair] > 0.9 and p[pair] == pytest.approx(1 / 20) for pair in shown)
+    assert all(auc[pair] < 0.9 for pair in auc.keys() - shown)
     simple, style = answer.classes
     assert style.change > 0 and style.typicality == 0.25 and simple.source == "the main prompts"
     assert simple.change is None
@@ -173,9 +175,63 @@ def test_questions_that_cannot_be_answered_are_refused(
     assert not list(tmp_path.rglob("*.h5"))
 
 
-def test_name_adds_needs_equal_seeds_of_a_model(tmp_path: Path) -> None:
-    from imindex.retrieval.audit.asking import check_questions
+@pytest.mark.parametrize("name", ["before / name_adds", "before-name_adds", "BEFORE / NAME_ADDS"])
+def test_a_release_cannot_take_the_place_of_the_pictures_of_a_question(
+    asked: tuple[Path, Outcome], tmp_path: Path, name: str
+) -> None:
+    plan = write_plan(asked[0].with_name("taken.toml"), "[questions.name_adds]")
+    plan.write_text(plan.read_text().replace('name = "after"', f'name = "{name}"'))
+    text = plan.read_text()
+    with pytest.raises(ImindexError, match=r"is what the pictures of questions\.name_adds are called"):
+        check_questions(plan_of(plan, text), {"before": PLACEBOS, name: PLACEBOS}, {}, {})
 
+
+def test_a_design_that_can_find_nobody_does_not_say_that_nobody_was_found(
+    asked: tuple[Path, Outcome],
+) -> None:
+    """19 placebo names and 4 artists with bh: one found name has p = 0.05 x 4, so four are needed together."""
+    for kind, release in ((PromptClassesAnswer, "before"), (NameAddsAnswer, "before")):
+        (answer,) = answers(asked[1], kind, release)
+        assert "no fewer than 4 can be found, all of them together" in answer.statement
+
+
+def test_blocked_pictures_of_a_question_are_told(asked: tuple[Path, Outcome]) -> None:
+    (answer,) = answers(asked[1], PromptClassesAnswer, "after")
+    n = 1 + 2 * 4 * (len(ARTISTS) + len(PLACEBOS))
+    assert any(
+        note.startswith(f"1 of {n} pictures that were made for this question") for note in answer.notes
+    )
+    assert {row.n_placebos for row in answer.artists} == {19}
+
+
+def test_an_erasure_pairs_the_cells_and_names_that_both_releases_have() -> None:
+    """Without pairing, a placebo name that lacks a picture in one release would shift all others."""
+    before, after = (_tables(place) for place in (0, 1))
+    pair = in_both(before, after, "Ada")
+    assert pair is not None
+    (own, names), (own_new, names_new) = pair
+    assert own.shape == own_new.shape == (2,) and names.tolist() == [[20.0, 21.0]]
+    assert names_new.tolist() == [[120.0, 121.0]]
+
+
+def _tables(place: int) -> Any:
+    """Return main pictures of three cells; placebo 1 lacks a picture before, and placebo 3 after."""
+    table = (
+        np.array([[0.0, 1.0, 2.0], [10.0, np.nan, 12.0], [20.0, 21.0, 22.0], [30.0, 31.0, 32.0]])
+        + 100 * place
+    )
+    if place:
+        table[0, 2] = np.nan
+        table[1] = 110.0
+        table[3, 0] = np.nan
+    return SimpleNamespace(
+        tables=lambda artist: (table[0], table[1:]),
+        order=tuple(("t", number) for number in range(3)),
+        study=SimpleNamespace(placebos_of=lambda artist: ("P1", "P2", "P3")),
+    )
+
+
+def test_name_adds_needs_equal_seeds_of_a_model(tmp_path: Path) -> None:
     text = (
         PLAN.format(tested=json.dumps(list(ARTISTS)), questions="[questions.name_adds]")
         .replace('pictures = "manifest.jsonl"', 'model = "models/one"')

@@ -90,13 +90,13 @@ def write_world(folder: Path, questions: str = QUESTIONS, size: int = 64) -> Pat
         ):
             for template in templates:
                 for arm, names in (("own", ARTISTS), ("placebo", PLACEBOS)):
-                    for number, name in enumerate(names):
+                    for name in names:
                         for picture in range(N_PICTURES):
-                            drawn = 10**6 * place + 10**4 * len(rows) % 10**5 + 100 * number + picture
+                            drawn = picture_seed(place, f"{collection} {name}", template, picture) % 2**31
                             add(
                                 f"pictures/{collection.replace(' / ', '-')}/{template[:8]}/{name}/{picture}.png",
                                 technique(release, name, template),
-                                drawn + len(rows) * 7,
+                                drawn,
                                 kind="imitations",
                                 collection=collection,
                                 artist=name,
@@ -104,6 +104,19 @@ def write_world(folder: Path, questions: str = QUESTIONS, size: int = 64) -> Pat
                                 prompt=template.replace("{artist}", name),
                                 seed=str(picture_seed(SEED, "", template, picture)),
                             )
+        # One more picture of a question, which a filter withheld.
+        add(
+            f"pictures/{release}/blocked.png",
+            None,
+            place,
+            kind="imitations",
+            collection=f"{release} / prompt_classes",
+            artist=PLACEBOS[0],
+            arm="placebo",
+            prompt=TEMPLATE.replace("{artist}", PLACEBOS[0]),
+            seed="1",
+            blocked="safety filter",
+        )
         for picture in range(N_PICTURES):
             add(
                 f"pictures/{release}/nameless/{picture}.png",
