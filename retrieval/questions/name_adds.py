@@ -29,7 +29,12 @@ class _NameAdds(Plain):
     key, answered = "name_adds", NameAddsAnswer
 
     def check(self, asking: Asking, settings: NameAdds) -> None:
-        """Require equal seeds, and a nameless picture for each picture of a name."""
+        """Require placebo names, equal seeds, and a nameless picture for each picture of a name."""
+        if not asking.placebos:
+            raise ImindexError(
+                f"questions.name_adds compares names with placebo names, but {asking.release} has none. Set "
+                "prompts.placebos, or the placebos of the release."
+            )
         if not asking.generates:
             return
         if not asking.equal_seeds:
@@ -207,6 +212,8 @@ def _statement(
             "This cannot be answered: no picture without a name has the same seed as a picture of an artist's name. "
             "Record seeds in the manifest, and make both with the same ones."
         )
+    if not judged:
+        return "This cannot be answered: the encoder tells no artist’s works from those of others."
     if found:
         verb = "adds something of its own" if len(found) == 1 else "add something of their own"
         text = f"{len(found)} of {judged} artists’ names {verb}, beyond what invented names add: {listed(found)}."
