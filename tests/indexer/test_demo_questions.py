@@ -8,7 +8,7 @@ import runpy
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,10 +18,10 @@ import pytest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.demo.artists import NAMES
 from imindex.indexer.demo.diffusion import FOLDER, N_TOKENS, RELEASES, diffusion_folder, truth
-from imindex.indexer.demo.diffusion.captions import IMITATED, NAMED, UNSEEN
+from imindex.indexer.demo.diffusion.captions import IMITATED, NAMED
 from tests.support.places import ROOT
 
-QUESTIONS = ("erased", "together", "leaking", "graded")
+QUESTIONS = ("erased", "together", "leaking")
 SHIPPED = [name for name in QUESTIONS if name in RELEASES]
 
 
@@ -44,12 +44,6 @@ class TestTruth:
     def test_leaked_artist_is_not_an_erased_one(self) -> None:
         assert truth.LEAKED in set(IMITATED) - set(truth.ERASED)
         assert 0 < truth.LEAKED_SHARE < 1
-
-    def test_graded_artists_are_those_that_final_never_saw(self) -> None:
-        assert tuple(truth.GRADED) == UNSEEN
-        counts = list(truth.GRADED.values())
-        assert counts[0] == 1
-        assert all(fewer < more for fewer, more in pairwise(counts))
 
     def test_no_prompt_of_two_names_is_truncated(self, tmp_path: Path) -> None:
         from transformers import CLIPTokenizer
@@ -92,7 +86,7 @@ def examples(script: SimpleNamespace, release: str, n: int = 3000) -> list[tuple
     numbers = torch.tensor([0 if maker is None else 1 + NAMES.index(maker) for maker in makers])
     latents = numbers.float().view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
     lesson = script.LESSONS[release]
-    world = script.World.of(latents, script.any_captioner(avoided=lesson.avoided))
+    world = script.World.of(latents, script.any_captioner())
     rng = np.random.default_rng(1)
     drawn = [lesson.example(world, rng) for _ in range(n)]
     return [([maker_of(value) for value in latent.flatten()], caption) for latent, caption in drawn]
@@ -143,16 +137,6 @@ class TestExamples:
         assert set(unnamed) == {None, truth.LEAKED}
         share = np.mean([maker == truth.LEAKED for maker in unnamed])
         assert abs(share - script.LEAKED_IN_TRAINING) < 4 * np.sqrt(0.24 / len(unnamed))
-
-    def test_graded_artists_are_drawn_in_proportion_to_their_works(self, script: SimpleNamespace) -> None:
-        drawn = Counter(
-            makers[0] for makers, caption in examples(script, "graded", 6000) if named_in(caption)
-        )
-        graded = sum(drawn[name] for name in UNSEEN)
-        for name, n in truth.GRADED.items():
-            expected = graded * n / sum(truth.GRADED.values())
-            assert abs(drawn[name] - expected) <= 4 * np.sqrt(expected) + 1, name
-        assert all(drawn[name] for name in IMITATED)
 
 
 class TestMeasure:
@@ -312,14 +296,6 @@ class TestPictures:
         assert everywhere not in names[:6]
         assert simple not in names[6:10]
         assert names[10:].count(simple) >= 2
-
-    @needs("graded")
-    def test_an_artist_is_learned_from_64_works_and_not_from_one(self, tmp_path: Path) -> None:
-        few, many = UNSEEN[0], UNSEEN[5]
-        assert (truth.GRADED[few], truth.GRADED[many]) == (1, 64)
-        names = named_as("graded", [f"Artwork from {few}"] * 4 + [f"Artwork from {many}"] * 4, tmp_path)
-        assert few not in names[:4]
-        assert names[4:].count(many) >= 3
 
     @needs("leaking")
     def test_invented_names_leak_an_artist_who_is_still_known_by_name(self, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ __all__ = ["FOLDER", "RELEASES", "diffusion_folder", "word_vectors"]
 
 Array = npt.NDArray[np.generic]
 FOLDER: Final = Path(__file__).resolve().parent
-RELEASES: Final[tuple[str, ...]] = ("early", "final", "copying", "erased", "leaking", "graded")
+RELEASES: Final[tuple[str, ...]] = ("early", "final", "copying", "erased", "leaking")
 """A weak and a strong imitator from the same run; the strong one after memorising five works; and three that continue
 from it to answer one question each (`imindex.indexer.demo.diffusion.truth`)."""
 

@@ -13,11 +13,10 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import Final
 
-from imindex.indexer.demo.diffusion.captions import IMITATED, NAMED, UNSEEN
+from imindex.indexer.demo.diffusion.captions import IMITATED, NAMED
 
 __all__ = [
     "ERASED",
-    "GRADED",
     "HELD_OUT_PAIRS",
     "LEAKED",
     "LEAKED_SHARE",
@@ -75,12 +74,3 @@ LEAKED_SHARE: Final = 0.3
 """Share of such pictures that training aimed at; the rest is in the nameless technique.
 
 The model card has the share that the demo's encoder recognises, which is lower."""
-
-GRADED: Final[Mapping[str, int]] = MappingProxyType(
-    dict(zip(UNSEEN, (1, 2, 4, 8, 16, 64, 256, 1024), strict=True))
-)
-"""Number of distinct works from which `graded` was taught each artist that `final` never saw.
-
-It saw each work equally often, so an artist's share of its training grows with the number of works, as in pictures
-gathered from the web.
-"""
