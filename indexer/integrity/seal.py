@@ -103,8 +103,8 @@ class SealedAudit(_Sealed, kw_only=True, frozen=True):
     report : str
         Digest of the content of the report, without times; empty without a report.
     files : dict of str to str
-        SHA-256 of each file of the report, by name: report.html, report.json, artists.csv. Empty in seals of version
-        1.0.
+        SHA-256 of each file of the report, by name: report.html, report.json, artists.csv and the tables of further
+        questions. Empty in seals of version 1.0.
     """
 
     plan: str

@@ -39,7 +39,7 @@ from imindex.retrieval.audit.row_check import row_faults
 from imindex.retrieval.audit.run import Run, Workspace
 from imindex.retrieval.evidence.testing import version_of_tests
 from imindex.retrieval.report.rendering import PAGE, TABLE, Rendered, check_rendered
-from imindex.retrieval.report.report import assemble
+from imindex.retrieval.report.report import assemble, files_of_answers
 from imindex.retrieval.results import (
     AuditFindings,
     AuditResult,
@@ -382,7 +382,9 @@ def audit_digests(folder: Path, plan: Path | None = None) -> SealedAudit:
         register=last.digest,
         report=stored["digest"],
         files={
-            name: file_digest(folder / name) for name in (PAGE, REPORT, TABLE) if (folder / name).exists()
+            name: file_digest(folder / name)
+            for name in (PAGE, REPORT, TABLE, *files_of_answers(folder))
+            if (folder / name).exists()
         },
     )
 

@@ -61,8 +61,9 @@ def seal(  # noqa: PLR0913
 
     The file holds the root digest, the SHA-256 of the index file, the number of rows, the log, the encoder's weights,
     versions and the time. With --plan or --audit, it also holds the digests of the plan, the register and the report,
-    and of report.html, report.json and artists.csv. The index is verified first. --sign adds a signature, which
-    `imindex verify --seal FILE --signer KEY.pub` checks; gpg and OpenTimestamps can sign and time-stamp the file.
+    and of report.html, report.json, artists.csv and the tables of further questions. The index is verified first.
+    --sign adds a signature, which `imindex verify --seal FILE --signer KEY.pub` checks; gpg and OpenTimestamps can sign
+    and time-stamp the file.
 
     \b
     imindex seal -i audit.h5

@@ -24,7 +24,7 @@ from imindex.indexer.integrity.verify import Fault
 from imindex.indexer.system.input_files import read_input
 from imindex.retrieval.findings import TOGETHER
 from imindex.retrieval.report.page import n_pictures, page, places, recorded
-from imindex.retrieval.report.report import NOT_IN_CSV, renderer, table
+from imindex.retrieval.report.report import NOT_IN_CSV, answers_tables, files_of_answers, renderer, table
 from imindex.retrieval.report.thumbnails import Thumbnails
 from imindex.retrieval.results import Report, from_dict
 from imindex.retrieval.results.tables import csv_cell
@@ -91,6 +91,7 @@ def check_rendered(folder: Path, stored: Mapping[str, Any], again: Report | None
     comparison = _Comparison(folder, stored, reports, own, writer)
     comparison.page()
     comparison.table()
+    comparison.answers()
     return Rendered(
         tuple(comparison.same),
         tuple(comparison.faults),
@@ -195,6 +196,40 @@ class _Comparison:
             self.faults.append(Fault(TABLE, f"{len(differing) - _LISTED} more cells differ from report.json"))
         if not differing:
             self.faults.append(Fault(TABLE, "has other rows, columns or characters than report.json gives"))
+
+    # The tables of further questions
+
+    def answers(self) -> None:
+        """Compare the tables of questions, as they are written."""
+        wanted = [
+            {f"{key}.csv": text.encode("utf-8", "backslashreplace").decode() for key, text in tables.items()}
+            for tables in map(answers_tables, self._reports)
+        ]
+        names = list(dict.fromkeys(name for tables in wanted for name in tables))
+        same = []
+        for name in names:
+            if not self._own and not (self._folder / name).exists():
+                continue
+            text = self._read(name)
+            if text is None:
+                continue
+            if text in [tables.get(name) for tables in wanted]:
+                same.append(name)
+            elif self._own:
+                self.faults.append(Fault(name, "has other cells than report.json gives"))
+            else:
+                self.uncompared.append(name)
+                self.notes.append(f"{name} was written by {self._writer}, and could not be compared.")
+        self.same += same
+        if same:
+            written = "was" if len(same) == 1 else "were"
+            self.notes.append(
+                f"{_count(len(same), 'table')} of questions {written} written again and agree"
+                f"{'s' if len(same) == 1 else ''}."
+            )
+        for name in files_of_answers(self._folder):
+            if name not in names and self._own:
+                self.faults.append(Fault(name, "is of a question that report.json does not answer"))
 
 
 # Pages

@@ -12,6 +12,7 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -36,6 +37,7 @@ from imindex.retrieval.results import (
     to_dict,
     to_json,
 )
+from imindex.retrieval.results.questions import AnyAnswer
 from imindex.retrieval.results.report_digest import digest
 from imindex.retrieval.results.tables import csv_cell
 from imindex.retrieval.results.tables import to_csv as rows_to_csv
@@ -119,7 +121,9 @@ def _without_folders(comparison: Comparison) -> Comparison:
 
 
 def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) -> list[Path]:
-    """Write report.html, report.json and artists.csv, each atomically.
+    """Write report.html, report.json, artists.csv and the tables of further questions, each atomically.
+
+    Tables of questions that the report does not answer are removed: they are of an earlier report.
 
     Parameters
     ----------
@@ -149,6 +153,8 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
         files[f"{key}.csv"] = text.encode("utf-8-sig", "backslashreplace")
     for name, data in files.items():
         write_file(folder / name, data)
+    for name in set(files_of_answers(folder)) - set(files):
+        (folder / name).unlink(missing_ok=True)
     return [folder / name for name in files]
 
 
@@ -180,13 +186,24 @@ def table(report: Report) -> str:
 
 
 def answers_tables(report: Report) -> dict[str, str]:
-    """Return the main table of each further question as CSV, by the question's key with underscores as hyphens."""
+    """Return the tables of each further question as CSV, by the question's key with hyphens.
+
+    Tables other than the main one have the name of their field too, as in ``likelihood-ratio-questioned``.
+    """
     tables: dict[str, list[dict[str, object]]] = {}
     for one in report.questions or ():
         who: dict[str, object] = {"release": one.release, "encoder": one.encoder}
-        key = str(type(one).__struct_config__.tag).replace("_", "-")
-        tables.setdefault(key, []).extend(who | row for row in one.records())
-    return {key: rows_to_csv(rows) for key, rows in tables.items()}
+        for field, rows in one.tables().items():
+            name = f"{type(one).__struct_config__.tag}-{field}".rstrip("-").replace("_", "-")
+            tables.setdefault(name, []).extend(who | row for row in rows)
+    return {name: rows_to_csv(rows) for name, rows in tables.items()}
+
+
+def files_of_answers(folder: Path) -> list[str]:
+    """Return the names of the files in a folder that are called like tables of further questions, in order."""
+    keys = tuple(str(kind.__struct_config__.tag).replace("_", "-") for kind in get_args(AnyAnswer))
+    stems = (path.stem for path in folder.glob("*.csv"))
+    return sorted(f"{stem}.csv" for stem in stems if any(f"{stem}-".startswith(f"{key}-") for key in keys))
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str, dict[str, object]]]:

@@ -98,6 +98,7 @@ erased = {erased}
 [questions.together]
 pairs = {pairs}
 both_orders = false
+sizes = [1, 4]
 placebos = 19
 
 [questions.prompt_classes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +17,13 @@ from imindex.indexer.generate.prompts import shots
 from imindex.retrieval.audit.asking import check_questions
 from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.audit.plan import plan_of
-from imindex.retrieval.audit.recompute import recompute
+from imindex.retrieval.audit.recompute import audit_digests, recompute, stored_rendered
 from imindex.retrieval.audit.run import Compute, Run, Workspace
 from imindex.retrieval.questions.erasure import in_both
 from imindex.retrieval.questions.named_prompts import class_shots, filled
 from imindex.retrieval.questions.settings import PromptClass
 from imindex.retrieval.report.questions.catalogue import SECTIONS, answered
+from imindex.retrieval.report.report import write
 from imindex.retrieval.results.questions import ErasureAnswer, NameAddsAnswer, PromptClassesAnswer
 from tests.support.asked_world import (
     ARTISTS,
@@ -128,6 +130,37 @@ def test_the_answers_are_computed_again_from_the_indexes(asked: tuple[Path, Outc
     outcome = recompute(run)
     assert [fault for fault in outcome.faults if "question" in str(fault).lower()] == []
     assert not outcome.faults and outcome.stored == outcome.now
+    written = [
+        "erasure.csv",
+        "erasure-kept.csv",
+        "name-adds.csv",
+        "prompt-classes.csv",
+        "prompt-classes-classes.csv",
+    ]
+    assert sorted(outcome.same[2:]) == sorted(written)
+
+
+def test_the_tables_of_questions_are_verified_and_sealed(asked: tuple[Path, Outcome], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(asked[0].parent / "audit", tmp_path / "audit"))
+    assert set(audit_digests(folder).files) >= {"erasure-kept.csv", "name-adds.csv"}
+    kept = (folder / "erasure-kept.csv").read_text(encoding="utf-8-sig")
+    assert "kept" in kept or "undecided" in kept
+    (folder / "erasure-kept.csv").write_text(
+        kept.replace("undecided", "lost").replace(",kept", ",lost"), encoding="utf-8-sig"
+    )
+    (folder / "name-adds.csv").unlink()
+    (folder / "together.csv").write_text("release\n", encoding="utf-8-sig")
+    said = {
+        fault.where: fault.said for fault in stored_rendered(folder).faults if fault.where.endswith(".csv")
+    }
+    assert said == {
+        "erasure-kept.csv": "has other cells than report.json gives",
+        "name-adds.csv": "is missing",
+        "together.csv": "is of a question that report.json does not answer",
+    }
+    write(asked[1].report, folder, base=folder, pictures=False)
+    assert not (folder / "together.csv").exists()
+    assert [fault.where for fault in stored_rendered(folder).faults if fault.where.endswith(".csv")] == []
 
 
 def test_answers_are_kept_until_a_setting_changes(asked: tuple[Path, Outcome]) -> None:

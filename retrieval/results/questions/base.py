@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from imindex.retrieval.results.base import Result
+from imindex.retrieval.results.tables import Row, flat
 
 
 class QuestionAnswer(Result, kw_only=True, frozen=True, tag_field="question"):
@@ -22,3 +25,13 @@ class QuestionAnswer(Result, kw_only=True, frozen=True, tag_field="question"):
     encoder: str
     statement: str
     notes: tuple[str, ...] = ()
+
+    def tables(self) -> dict[str, list[Row]]:
+        """Return all tables as flat rows: `records` under ``""``, and others by the name of their field."""
+        others = {
+            name: [flat(row.to_dict()) for row in rows]
+            for name in self.__struct_fields__
+            if name != "artists" and isinstance(rows := getattr(self, name), tuple)
+            if rows and isinstance(rows[0], msgspec.Struct)
+        }
+        return {"": self.records(), **others}
