@@ -169,7 +169,7 @@ def is_called(adjusted: float | None, *, level: float = 0.05) -> bool:
 
     Examples
     --------
-    >>> is_called(0.05), is_called(25 * (17 / 500) / 17), is_called(0.051), is_called(None)
+    >>> is_called(0.05), is_called(17 / 500 * (25 / 17)), is_called(0.051), is_called(None)
     (True, True, False, False)
     """
     return adjusted is not None and bool(called([adjusted], level=level)[0])
