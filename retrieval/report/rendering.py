@@ -24,7 +24,7 @@ from imindex.indexer.integrity.verify import Fault
 from imindex.indexer.system.input_files import read_input
 from imindex.retrieval.findings import TOGETHER
 from imindex.retrieval.report.page import n_pictures, page, places, recorded
-from imindex.retrieval.report.report import NOT_IN_CSV, renderer, table
+from imindex.retrieval.report.report import NOT_IN_CSV, answers_tables, renderer, table
 from imindex.retrieval.report.thumbnails import Thumbnails
 from imindex.retrieval.results import Report, from_dict
 from imindex.retrieval.results.tables import csv_cell
@@ -91,6 +91,7 @@ def check_rendered(folder: Path, stored: Mapping[str, Any], again: Report | None
     comparison = _Comparison(folder, stored, reports, own, writer)
     comparison.page()
     comparison.table()
+    comparison.answers()
     return Rendered(
         tuple(comparison.same),
         tuple(comparison.faults),
@@ -195,6 +196,31 @@ class _Comparison:
             self.faults.append(Fault(TABLE, f"{len(differing) - _LISTED} more cells differ from report.json"))
         if not differing:
             self.faults.append(Fault(TABLE, "has other rows, columns or characters than report.json gives"))
+
+    # The tables of further questions
+
+    def answers(self) -> None:
+        """Compare the table of each further question, which report.json holds all of."""
+        written = [answers_tables(report) for report in self._reports]
+        for key in dict.fromkeys(key for one in written for key in one):
+            name = f"{key}.csv"
+            text = self._read(name)
+            if text is None:
+                continue
+            if text in [
+                one[key].encode("utf-8", "backslashreplace").decode() for one in written if key in one
+            ]:
+                self.same.append(name)
+                self.notes.append(f"{name} was written again and agrees.")
+            elif self._own:
+                self.faults.append(
+                    Fault(name, "has other rows, columns or characters than report.json gives")
+                )
+            else:
+                self.uncompared.append(name)
+                self.notes.append(
+                    f"{name} was written by {self._writer}, with other columns or another layout, and was not compared."
+                )
 
 
 # Pages
