@@ -308,7 +308,8 @@ def _of_erasure(report: Report) -> Iterator[Check]:
         yield Check("erased", f"{artist}, {asked}", " or ".join(allowed), said, said in allowed)
     kept = [row for row in answer.kept if row.verdict in ("kept", "lost", "undecided")]
     n = sum(row.verdict == "lost" for row in kept)
-    # How many are right is not known: by the model card, the erasure damaged the others too. "Kept" takes more pictures.
+    # How many are right is not known: by the model card, the erasure damaged the others too. So few pictures show of
+    # nobody that the artist is kept.
     yield Check("erased", "other artists not lost", "some", f"{len(kept) - n} of {len(kept)}", n < len(kept))
 
 
