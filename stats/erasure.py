@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from imindex.stats.multiple import is_called
 from imindex.stats.named_sets import Change, NamedSet, compare_names
 from imindex.stats.set_scores import Float64
 
@@ -55,7 +56,7 @@ def gone(found: NamedSet, *, margin: float, level: float = 0.05) -> Gone:
     _check(margin)
     if found.auc_interval.high < 0.5 + margin:
         return "gone"
-    return "remains" if found.pvalue <= level else "undecided"
+    return "remains" if is_called(found.pvalue, level=level) else "undecided"
 
 
 def kept(change: Change, *, margin: float) -> Kept:
@@ -77,7 +78,7 @@ def kept(change: Change, *, margin: float) -> Kept:
     --------
     >>> from imindex.stats.named_sets import change_of_auc
     >>> rng = np.random.default_rng(1)
-    >>> own, names = 3 + rng.normal(size=20), rng.normal(size=(19, 20))
+    >>> own, names = 3 + rng.normal(size=60), rng.normal(size=(19, 60))
     >>> kept(change_of_auc((own, names), (own, names), confidence_level=0.9), margin=0.1)
     'kept'
     """

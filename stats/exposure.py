@@ -331,7 +331,9 @@ def threshold(
     candidates = _candidates(counts, shape)
     centred = values - values.mean()
     total = float(centred @ centred)
-    line = _gains(np.asarray(x - x.mean())[None], centred[None])[0, 0] / total if total > TIE else 0.0
+    line = (
+        min(1.0, _gains(np.asarray(x - x.mean())[None], centred[None])[0, 0] / total) if total > TIE else 0.0
+    )
     if not len(candidates.low) or total <= TIE:
         nan = float("nan")
         return Threshold(shape, False, nan, nan, nan, True, True, 1.0, nan, nan, 0.0, float(line), n)
@@ -342,7 +344,7 @@ def threshold(
         [_gains(candidates.columns, block).max(axis=1) for block in _shuffled(centred, n_resamples, random)]
     )
     pvalue = float((1 + np.count_nonzero(null >= gains[best] - TIE * total)) / (1 + n_resamples))
-    rest = total - gains
+    rest = np.maximum(total - gains, 0.0)  # a fit without any rest is 0 only up to rounding
     inside = np.flatnonzero(
         (n - 3) * (rest - rest[best]) <= rest[best] * _critical(shape, n, confidence_level)
     )
@@ -361,7 +363,7 @@ def threshold(
         pvalue=pvalue,
         before=float(fitted[np.argmin(counts)]),
         after=float(fitted[np.argmax(counts)]),
-        explained=float(gains[best] / total),
+        explained=min(1.0, float(gains[best] / total)),
         explained_line=float(line),
         n_artists=n,
     )

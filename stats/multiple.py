@@ -164,6 +164,17 @@ def called(adjusted: npt.ArrayLike, *, level: float = 0.05) -> npt.NDArray[np.bo
     return np.asarray(np.asarray(adjusted, dtype=np.float64) <= level * (1 + _ROUNDING))
 
 
+def is_called(adjusted: float | None, *, level: float = 0.05) -> bool:
+    """Return whether one test is significant at a level, by the rule of `called`; not if there is no test.
+
+    Examples
+    --------
+    >>> is_called(0.05), is_called(17 / 500 * (25 / 17)), is_called(0.051), is_called(None)
+    (True, True, False, False)
+    """
+    return adjusted is not None and bool(called([adjusted], level=level)[0])
+
+
 def _check(p: npt.ArrayLike) -> Float64:
     raw = np.asarray(p, dtype=np.float64)
     if raw.ndim != 1:

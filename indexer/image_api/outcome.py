@@ -113,16 +113,15 @@ def read_answer(status: int, body: bytes, *, refusal_codes: Collection[str] = ()
         content = parse_json(body)
     except (ValueError, RecursionError):
         content = None
-    if 200 <= status < 300:
-        return _success(content)
-    return _failure(status, content, {code.casefold() for code in refusal_codes})
+    own = {code.casefold() for code in refusal_codes}
+    return _success(content, own) if 200 <= status < 300 else _failure(status, content, own)
 
 
-def _success(content: Any) -> Reading:
+def _success(content: Any, own: Collection[str]) -> Reading:
     if not isinstance(content, Mapping):
         return Reading(NO_PICTURE, message="the answer is not JSON")
     if isinstance(content.get("error"), Mapping) and not content.get("data"):
-        reading = _failure(200, content, set())
+        reading = _failure(200, content, own)
         return reading if reading.outcome in WITHHELD else Reading(NO_PICTURE, reading.code, reading.message)
     model = _text(content.get("model"))
     data = content.get("data")

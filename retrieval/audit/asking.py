@@ -13,6 +13,9 @@ from imindex.retrieval.audit.run import Workspace
 from imindex.retrieval.questions.question import Asking, collection_of
 from imindex.retrieval.questions.registry import asked
 
+SCORES = ("name_adds", "prompt_classes", "erasure", "together")
+"""Questions whose every figure rests on a score that is learned from works of several artists."""
+
 
 def asking_of(
     plan: Plan,
@@ -60,9 +63,20 @@ def check_questions(
         asking = asking_of(plan, release, placebos[release.name], rivals.get(release.name, ()), background)
         for question, settings in asked(plan.questions):
             try:
+                _check_works(asking, question.key)
                 question.check(asking, settings)
             except ImindexError as error:
                 raise ImindexError(f"{plan.path}: {error}") from error
+
+
+def _check_works(asking: Asking, key: str) -> None:
+    """Refuse a question that scores pictures where there are works of one artist only, before anything is generated."""
+    if key in SCORES and len({*asking.tested, *asking.background}) < 2:
+        raise ImindexError(
+            f"questions.{key} scores how much more pictures are like an artist’s works than like those of others, but "
+            f"there are works of {asking.tested[0] if asking.tested else 'nobody'} only. Add artists to "
+            "artists.tested, or works of others as works.background."
+        )
 
 
 def _check_collections(plan: Plan) -> None:

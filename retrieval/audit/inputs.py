@@ -276,9 +276,16 @@ def _asked(
 
 
 def _asked_digest(items: Sequence[Item]) -> str:
-    """Return a SHA-256 over pictures of a question, with their arms, prompts and seeds."""
+    """Return a SHA-256 over pictures of a question, each with its arm, prompt and seed.
+
+    They are bound to the picture: the prompt says to which class, or pair, a picture belongs, and exchanging those of
+    two pictures after the results were seen would change the answer.
+    """
     return json_digest(
-        [digest_of(items), sorted([item.artist, item.arm, item.prompt, item.seed] for item in items)]
+        sorted(
+            [item.kind, item.artist, item.arm, item.prompt, item.seed, item.blocked, bytes_]
+            for item, bytes_ in zip(items, _bytes_digests(items), strict=True)
+        )
     )
 
 
@@ -299,12 +306,16 @@ def needed_placebos(plan: Plan) -> int:
 
 def digest_of(items: Sequence[Item]) -> str:
     """Return a SHA-256 over kind, artist and bytes of pictures, independent of their order and location."""
-    with ThreadPoolExecutor(IN_FLIGHT if any(is_url(item.path) for item in items) else None) as pool:
-        lines = sorted(
-            f"{item.kind}\0{item.artist}\0{bytes_}"
-            for item, bytes_ in zip(items, pool.map(bytes_digest, items), strict=True)
-        )
+    lines = sorted(
+        f"{item.kind}\0{item.artist}\0{bytes_}"
+        for item, bytes_ in zip(items, _bytes_digests(items), strict=True)
+    )
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _bytes_digests(items: Sequence[Item]) -> list[str]:
+    with ThreadPoolExecutor(IN_FLIGHT if any(is_url(item.path) for item in items) else None) as pool:
+        return list(pool.map(bytes_digest, items))
 
 
 def _release_digest(plan: Plan, release: Release, items: Sequence[Item]) -> str:

@@ -49,6 +49,7 @@ from imindex.retrieval.results import (
     from_dict,
     to_dict,
 )
+from imindex.retrieval.results.questions import Answered
 from imindex.retrieval.results.report_digest import covered, digest
 from imindex.stats.keyed import STREAMS
 
@@ -264,6 +265,10 @@ def _compare_kept(outcome: Recomputed, plan: Plan, built: list[Path], findings: 
     ]
     for file, result in kept:
         _compare_file(outcome, file, to_dict(result))
+    for answer in findings.questions:
+        key = str(type(answer).__struct_config__.tag)
+        file = Workspace(outcome.folder).answers(index[answer.encoder], answer.release, key)
+        _compare_file(outcome, file, to_dict(Answered(answer=answer)))
     if missing := [file for file, _ in kept if not file.exists()]:
         folder = missing[0].parent
         outcome.notes += (
@@ -282,7 +287,7 @@ def _compare_file(outcome: Recomputed, file: Path, result: Mapping[str, Any]) ->
         intact = cached["digest"] == json_digest(cached["result"])
         outcome.other_streams |= cached["key"].get("streams") != STREAMS
         # The plan's name of the encoder; a cached result may have the model's.
-        stored = {**cached["result"], "encoder": result["encoder"]}
+        stored = {**cached["result"], **({"encoder": result["encoder"]} if "encoder" in result else {})}
     except (ValueError, KeyError, TypeError) as error:
         outcome.faults.append(Fault(name, f"cannot be read: {error}"))
         return

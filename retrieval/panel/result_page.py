@@ -42,20 +42,32 @@ def result_page(result: PanelResult) -> str:
     return environment.get_template("result.html").render(
         result=result,
         figures=figures,
-        answer=answer_sentence(figures),
+        answer=answer_sentence(result),
         everybody={one.artist: one for one in result.everybody.artists},
         both=result.kept is not None and result.kept.n_raters < result.everybody.n_raters,
         artists=_in_order(figures.artists),
-        drawings=[one for one in (_shares(figures), _against_auc(figures)) if one is not None],
+        drawings=[
+            one
+            for one in (_shares(figures, answer_sentence(result)), _against_auc(figures))
+            if one is not None
+        ],
         rows=_rows(figures, result.everybody),
         adjust=report_text.ADJUSTED[result.rule.adjust],
         style=Markup(page_style()),
     )
 
 
-def answer_sentence(figures: PanelFigures) -> str:
-    """Say what the panel found."""
-    n = len(figures.artists)
+def answer_sentence(result: PanelResult) -> str:
+    """Say what the panel found; answers that the rule excludes are no finding."""
+    if result.kept is None:
+        return "There is no answer, because the rule that was fixed before the panel excludes every rater."
+    return _found(result.kept)
+
+
+def _found(figures: PanelFigures) -> str:
+    n, untested = len(figures.artists), sum(one.p is None for one in figures.artists)
+    if untested == n:
+        return "Whether people chose the pictures as more like the artists' works cannot be tested with these answers."
     return (
         f"People chose the pictures made for {figures.n_chosen} of {count(n, 'artist')} as more like the artist's "
         "works, more often than pictures made for placebo names."
@@ -66,7 +78,7 @@ def _in_order(artists: Sequence[PanelledArtist]) -> list[PanelledArtist]:
     return sorted(artists, key=lambda one: (-(one.share or 0.0), one.artist))
 
 
-def _shares(figures: PanelFigures) -> Figure | None:
+def _shares(figures: PanelFigures, answer: str) -> Figure | None:
     rows = [(one, one.share) for one in _in_order(figures.artists) if one.share is not None]
     if not rows:
         return None
@@ -85,7 +97,7 @@ def _shares(figures: PanelFigures) -> Figure | None:
         for share in placebos:
             forest.drawing.line(forest.scale(share), y - 5, forest.scale(share), y + 5, "floor")
     title = "How often people chose the imitation"
-    reading = f"{answer_sentence(figures)} Each orange line is a placebo name that took an artist's place."
+    reading = f"{answer} Each orange line is a placebo name that took an artist's place."
     keys = (
         ("key-chance", "one half"),
         ("key-interval", "interval over raters and trials"),

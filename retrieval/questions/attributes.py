@@ -417,10 +417,11 @@ def _statement(rows: list[AttributesOfArtist], overall: tuple[CarriedShare, ...]
     whole = next((one for one in overall if one.group == "all"), None)
     if whole is not None and whole.share is not None:
         parts = [one for one in overall if one.group != "all" and one.share is not None]
-        most = max(parts, key=lambda one: one.share or 0.0)
+        most = max(parts, key=lambda one: one.share or 0.0, default=None)
+        with_most = f", most with {most.group}" if most else ""
         text += (
             f" Over artists, {_percent(whole.share)} of the match by the encoder goes along with the measured "
-            f"attributes ({_percent(whole.low)} to {_percent(whole.high)}), most with {most.group}."
+            f"attributes ({_percent(whole.low)} to {_percent(whole.high)}){with_most}."
         )
     return text
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.evidence.prompt_templates import template_of
+from imindex.retrieval.questions.named_prompts import MAIN
 from imindex.retrieval.questions.prompt_classes import ClassSets
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Erasure, PromptClasses
@@ -19,10 +20,8 @@ from imindex.retrieval.results.questions import ErasedArtist, ErasureAnswer, Kep
 from imindex.retrieval.vectors.blocks import Float64
 from imindex.stats.equivalence import tost
 from imindex.stats.erasure import gone, gone_among_references, kept
+from imindex.stats.multiple import is_called
 from imindex.stats.named_sets import NamedSet, change_of_auc, compare_names, in_cells
-
-MAIN = "main prompts"
-"""What the main prompts of the audit are called among the ways of asking."""
 
 
 class _Erasure(Plain):
@@ -44,6 +43,8 @@ class _Erasure(Plain):
                 raise ImindexError(
                     f"questions.erasure.erased: {name!r} is not in artists.tested. Add it there."
                 )
+        if twice := sorted({name for name in settings.erased if settings.erased.count(name) > 1}):
+            raise ImindexError(f"questions.erasure.erased lists {twice[0]!r} twice. Remove one of them.")
         for name in settings.releases:
             if name not in asking.releases or name == asking.base:
                 raise ImindexError(
@@ -90,6 +91,11 @@ class _Erasure(Plain):
         verdicts: dict[str, set[str]] = {
             name: {row.verdict for row in erased if row.artist == name} for name in settings.erased
         }
+        never = [
+            name
+            for name, said in verdicts.items()
+            if name in study.judged and "remains" not in said and not _imitated(before, name, level)
+        ]
         shares = [
             _gone_placebos(after, artist, settings, level)
             for artist in settings.erased
@@ -98,7 +104,7 @@ class _Erasure(Plain):
         return ErasureAnswer(
             release=study.release,
             encoder=study.encoder,
-            statement=_statement(verdicts, others, len(ways)),
+            statement=_statement(verdicts, others, len(ways), base.release, never),
             notes=tuple(_notes(study, settings, shares, others)),
             base=base.release,
             margin=settings.margin,
@@ -155,6 +161,8 @@ class _Main:
 
         NaN where there is no picture. Cells are in the order of `order`, and placebo names in that of the study.
         """
+        if not self.study.has_works(artist) or artist not in self.pictures.names:
+            return None
         names = (artist, *self.study.placebos_of(artist))
         number = {name: place for place, name in enumerate(names)}
         cell = {key: place for place, key in enumerate(self.order)}
@@ -163,8 +171,6 @@ class _Main:
             for place, (name, key) in enumerate(zip(self.pictures.names, self.cells, strict=True))
             if name in number
         }
-        if self.study.number(artist) < 0 or artist not in self.pictures.names:
-            return None
         rows, columns = np.array(list(kept)).T
         chosen = np.array(list(kept.values()))
         scores = self.study.scores(self.pictures.vectors[chosen], artist)
@@ -234,7 +240,7 @@ def _kept(study: Study, artist: str, before: _Main, after: _Main, settings: Eras
     if pair is None:
         return KeptArtist(artist=artist, verdict="no pictures", nearness=nearness, nearest_erased=nearest)
     change = change_of_auc(*pair, confidence_level=1 - 2 * level)
-    known = compare_names(*pair[0]).pvalue <= level
+    known = is_called(compare_names(*pair[0]).pvalue, level=level)
     return KeptArtist(
         artist=artist,
         verdict=kept(change, margin=settings.kept_margin) if known else "not imitated before",
@@ -272,6 +278,12 @@ def in_both(
     return (own[cells], names[whole][:, cells]), (own_new[cells], names_new[whole][:, cells])
 
 
+def _imitated(main: _Main, artist: str, level: float) -> bool:
+    """Return whether the name is shown to make a difference by the main prompts."""
+    found = main.compared(artist, level)
+    return found is not None and is_called(found.pvalue, level=level)
+
+
 def _nearest(study: Study, artist: str, erased: tuple[str, ...]) -> tuple[float | None, str]:
     """Return the cosine of the mean works of an artist and the nearest erased artist, and that artist."""
     means = {}
@@ -295,7 +307,9 @@ def _gone_placebos(after: _Main, artist: str, settings: Erasure, level: float) -
     return gone_among_references(pair[0][1], margin=settings.margin, confidence_level=1 - 2 * level)
 
 
-def _statement(verdicts: dict[str, set[str]], others: list[KeptArtist], n_ways: int) -> str:
+def _statement(
+    verdicts: dict[str, set[str]], others: list[KeptArtist], n_ways: int, base: str, never: list[str]
+) -> str:
     by = (
         f" by all {n_ways} ways of asking that were tried"
         if n_ways > 1
@@ -321,8 +335,21 @@ def _statement(verdicts: dict[str, set[str]], others: list[KeptArtist], n_ways: 
         f"{'is' if counts['kept'] == 1 else 'are'} "
         f"kept, {counts['lost']} lost, and {counts['undecided']} undecided."
         if n
-        else " No other artist was imitated before, so there is nothing to keep."
+        else " No other artist was shown to be imitated before, so there is nothing to keep."
+        if any(row.verdict == "not imitated before" for row in others)
+        else ""
     )
+    if others and (unknown := [row.artist for row in others if row.verdict in ("not judged", "no pictures")]):
+        kept_part += (
+            f" Whether {listed(unknown)} {'is' if len(unknown) == 1 else 'are'} kept cannot be said: pictures of equal "
+            "prompts are lacking, or the encoder does not tell the works."
+        )
+    if never:
+        kept_part += (
+            f" By the {MAIN}, {base} was not shown to imitate {listed(never)} either: that "
+            f"{'this artist is' if len(never) == 1 else 'these artists are'} not found does not show that anything was "
+            "erased."
+        )
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}.{kept_part}"
 

@@ -29,7 +29,7 @@ from imindex.retrieval.vectors.near_duplicates import near_duplicates
 from imindex.retrieval.vectors.select import Pictures
 from imindex.stats import leakage as statistics
 from imindex.stats.keyed import generator
-from imindex.stats.multiple import adjust, called, fewest_findable
+from imindex.stats.multiple import adjust, fewest_findable, is_called
 from imindex.stats.references import references_needed
 
 KEY = "leakage"
@@ -145,7 +145,7 @@ class _Leakage(Plain):
             rng=generator(study.testing.seed, "leakage kinds"),
         )
         rows = _rows(study, settings, works, found, clean)
-        n_found = sum(row.p_adjusted is not None and row.p_adjusted <= study.testing.level for row in rows)
+        n_found = sum(is_called(row.p_adjusted, level=study.testing.level) for row in rows)
         place = {name: number for number, name in enumerate(works.compared)}
         return LeakageAnswer(
             release=study.release,
@@ -386,10 +386,7 @@ def _statement(
     study: Study, settings: Leakage, rows: Sequence[LeakedArtist], found: statistics.Leakage
 ) -> str:
     tested = [row for row in rows if row.p is not None]
-    shown = called(
-        [np.nan if row.p_adjusted is None else row.p_adjusted for row in tested], level=study.testing.level
-    )
-    names = [row.artist for row, yes in zip(tested, shown, strict=True) if yes]
+    names = [row.artist for row in tested if is_called(row.p_adjusted, level=study.testing.level)]
     reference = f"{found.n_absent} artists who are stated to be absent from the training data"
     if not names:
         limit = reach([found.resolution] * len(tested), level=study.testing.level, method=settings.adjust)

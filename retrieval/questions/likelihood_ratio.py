@@ -323,6 +323,8 @@ def _evaluated(
         return _withheld(row, "the encoder does not tell the artist’s works from those of others")
     if len(group) < settings.pictures:
         return _withheld(row, f"there are {len(group)} pictures, and {settings.pictures} are scored together")
+    if same := next((text for text in study.same_files(own.at(group)) if text), ""):
+        return _withheld(row, f"the same file is {same} in this audit, so its origin is not in question")
     score = float(study.scores(own.vectors[group], artist).mean())
     if not system.validation.informative:
         return _withheld(row, "the validation does not show that these ratios are informative", score)
@@ -377,8 +379,8 @@ def _statement(
     if questioned:
         shown = [row for row in questioned if row.log10_lr is not None]
         parts.append(
-            f"{len({row.pictures for row in questioned})} questioned pictures or groups; "
-            f"{len(shown)} likelihood ratios are stated, and {len(questioned) - len(shown)} withheld."
+            f"Questioned pictures or groups: {len({row.pictures for row in questioned})}. Likelihood ratios: "
+            f"{len(shown)} stated, and {len(questioned) - len(shown)} withheld."
         )
     return " ".join(parts)
 

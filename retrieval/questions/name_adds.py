@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from msgspec.structs import replace
 
 from imindex.indexer.core.errors import ImindexError
+from imindex.indexer.generate.remove_name import PLACEHOLDER
+from imindex.retrieval.evidence.prompt_templates import template_of
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import NameAdds
 from imindex.retrieval.questions.study import Named, Study
@@ -21,6 +24,7 @@ from imindex.stats.named_sets import compare_names, in_cells
 from imindex.stats.over_artists import Contributions, interval
 from imindex.stats.references import references_needed
 
+_SOMEBODY = "Somebody"
 FEWEST_CELLS = 4
 """Pictures of each name below which the movement is not split."""
 
@@ -88,36 +92,47 @@ class _NameAdds(Plain):
 
 
 class _Tables:
-    """The pictures of all names in cells of equal seeds."""
+    """The pictures of all names in cells of one template and one seed."""
 
-    def __init__(self, pictures: Named, nameless: Named, names: tuple[str, ...], seeds: Int64):
-        self.pictures, self.nameless, self.names, self.seeds = pictures, nameless, names, seeds
-        self.cell, self.name = np.searchsorted(seeds, pictures.seeds), _numbers(pictures.names, names)
-        self.nameless_cell = np.searchsorted(seeds, nameless.seeds)
+    def __init__(
+        self, pictures: Named, nameless: Named, names: tuple[str, ...], cell: Int64, nameless_of: Int64
+    ):
+        self.pictures, self.nameless, self.names = pictures, nameless, names
+        self.cell, self.name = cell, _numbers(pictures.names, names)
+        self.nameless_of = nameless_of
         self._tables: tuple[Float64, Float64] | None = None
 
     @classmethod
     def of(cls, study: Study) -> _Tables:
-        """Arrange the pictures of a release; cells are the seeds that pictures without a name have."""
+        """Arrange the pictures of a release; cells have a seed that a picture without a name has."""
         pictures = study.imitations().of([*study.tested, *study.placebos])
         nameless = study.controls()
         nameless = nameless.at(np.flatnonzero([arm == "nameless" for arm in nameless.arms]))
-        nameless = nameless.at(_first_of_each(nameless.seeds))
-        seeds = np.unique(nameless.seeds[nameless.seeds >= 0])
-        pictures = pictures.at(np.flatnonzero(np.isin(pictures.seeds, seeds)))
+        nameless = nameless.at(np.flatnonzero(nameless.seeds >= 0))
+        pictures = pictures.at(np.flatnonzero(np.isin(pictures.seeds, nameless.seeds)))
+        labels = [
+            template_of(prompt, name) or ""
+            for prompt, name in zip(pictures.prompts, pictures.names, strict=True)
+        ]
+        keys = list(zip(labels, pictures.seeds.tolist(), strict=True))
+        order = {key: number for number, key in enumerate(sorted(set(keys)))}
         names = (*study.tested, *study.placebos)
-        keys = np.array([_numbers(pictures.names, names), pictures.seeds]).T
-        _, first = np.unique(keys, axis=0, return_index=True)
-        return cls(pictures.at(np.sort(first)), nameless, names, seeds)
+        cell = np.array([order[key] for key in keys], np.int64)
+        _, first = np.unique(np.array([_numbers(pictures.names, names), cell]).T, axis=0, return_index=True)
+        kept = np.sort(first)
+        return cls(pictures.at(kept), nameless, names, cell[kept], _nameless_of(study, nameless, list(order)))
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.nameless_of)
 
     def scores(self, study: Study, artist: str) -> tuple[Float64, Float64]:
         """Return the table of names x cells of scores, and the scores of the pictures without a name."""
         column = study.column(artist)
         named, without = self._scored(study)
-        table = in_cells(self.cell, self.name, named[:, column], len(self.names), len(self.seeds))
-        none = np.full(len(self.seeds), np.nan)
-        none[self.nameless_cell] = without[:, column]
-        return table, none
+        table = in_cells(self.cell, self.name, named[:, column], len(self.names), self.n_cells)
+        return table, without[self.nameless_of, column]
 
     def _scored(self, study: Study) -> tuple[Float64, Float64]:
         if self._tables is None:
@@ -127,16 +142,14 @@ class _Tables:
     @functools.cached_property
     def vectors(self) -> Float64:
         """The vectors of all names, shape (names, cells, d); NaN where there is no picture."""
-        vectors = np.full((len(self.names), len(self.seeds), self.pictures.vectors.shape[1]), np.nan)
+        vectors = np.full((len(self.names), self.n_cells, self.pictures.vectors.shape[1]), np.nan)
         vectors[self.name, self.cell] = self.pictures.vectors
         return vectors
 
     @functools.cached_property
     def without(self) -> Float64:
         """The vectors of the pictures without a name, shape (cells, d)."""
-        vectors = np.full((len(self.seeds), self.nameless.vectors.shape[1]), np.nan)
-        vectors[self.nameless_cell] = self.nameless.vectors
-        return vectors
+        return self.nameless.vectors[self.nameless_of].astype(np.float64)
 
 
 def _numbers(names: tuple[str, ...], among: tuple[str, ...]) -> Int64:
@@ -144,17 +157,23 @@ def _numbers(names: tuple[str, ...], among: tuple[str, ...]) -> Int64:
     return np.array([place[name] for name in names], np.int64)
 
 
-def _first_of_each(values: Int64) -> Int64:
-    kept = np.flatnonzero(values >= 0)
-    _, first = np.unique(values[kept], return_index=True)
-    return np.sort(kept[first])
+def _nameless_of(study: Study, nameless: Named, cells: Sequence[tuple[str, int]]) -> Int64:
+    """Return the picture without a name of each cell: of its seed and, where there is one, of its template."""
+    seen: dict[tuple[str, int], int] = {}
+    for place, (prompt, seed) in enumerate(zip(nameless.prompts, nameless.seeds.tolist(), strict=True)):
+        template = study.template_of(prompt, "")
+        label = template_of(template.replace(PLACEHOLDER, _SOMEBODY), _SOMEBODY) if template else None
+        if label:
+            seen.setdefault((label, seed), place)
+        seen.setdefault(("", seed), place)
+    return np.array([seen.get(cell, seen["", cell[1]]) for cell in cells], np.int64)
 
 
 def _artist(study: Study, tables: _Tables, artist: str) -> AddedByName:
     judged = artist in study.judged
     n_tested, own_place = len(study.tested), study.tested.index(artist)
     nothing = AddedByName(artist=artist, judged=judged, n_cells=0, n_invented=0)
-    if not len(tables.seeds) or study.number(artist) < 0:
+    if not tables.n_cells or not study.has_works(artist):
         return nothing
     values, none = tables.scores(study, artist)
     used = np.isin(study.placebos, study.placebos_of(artist))
@@ -207,6 +226,8 @@ def _statement(
     study: Study, settings: NameAdds, rows: list[AddedByName], found: list[str], shares: Float64
 ) -> str:
     judged = sum(row.p is not None for row in rows)
+    if not any(study.has_works(row.artist) for row in rows):
+        return "This cannot be answered: no tested artist has works that can be read, beside works of other artists."
     if not any(row.n_cells for row in rows):
         return (
             "This cannot be answered: no picture without a name has the same seed as a picture of an artist's name. "
@@ -248,7 +269,7 @@ def _notes(study: Study, tables: _Tables, rows: list[AddedByName]) -> list[str]:
             "invented "
             "names in common, are not shown to move the pictures at all."
         )
-    lacking = [row.artist for row in rows if 0 < row.n_cells < len(tables.seeds)]
+    lacking = [row.artist for row in rows if 0 < row.n_cells < tables.n_cells]
     if lacking:
         notes.append(
             f"Pictures of some seeds are missing for {listed(lacking)}; only seeds that the artist has are compared."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.prompts import Shot, question_shot
 from imindex.retrieval.questions.settings import PromptClass
 
+MAIN = "main prompts"
+"""What the main prompts of the audit are called among the ways of asking."""
 PLACEHOLDERS = ("{artist}", "{surname}", "{initials}", "{alias}")
 """What a template may use of a name."""
 
@@ -45,9 +48,7 @@ def filled(text: str, name: str, alias: str) -> str:
     *given, surname = name.split()
     initials = " ".join([*(f"{word[0]}." for word in given), surname])
     values = dict(zip(PLACEHOLDERS, (name, surname, initials, alias), strict=True))
-    for placeholder, value in values.items():
-        text = text.replace(placeholder, value)
-    return text
+    return re.sub("|".join(map(re.escape, PLACEHOLDERS)), lambda found: values[found[0]], text)
 
 
 def check_classes(key: str, classes: Sequence[PromptClass], per_name: int) -> None:
@@ -67,6 +68,10 @@ def check_classes(key: str, classes: Sequence[PromptClass], per_name: int) -> No
         where = f"{key}.classes: {one.name}"
         if one.name.casefold() in names:
             raise ImindexError(f"{where} is listed twice. Use another name.")
+        if one.name.casefold() == MAIN:
+            raise ImindexError(
+                f"{where} is what the prompts of the audit itself are called. Use another name."
+            )
         names.add(one.name.casefold())
         if not one.templates:
             raise ImindexError(f"{where} has no templates. Write at least one.")

@@ -26,7 +26,7 @@ from imindex.retrieval.questions.wording import listed, reach
 from imindex.retrieval.results.questions import ByPromptClass, PromptClassesAnswer, PromptClassResult
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.stats.keyed import generator
-from imindex.stats.multiple import adjust, called, fewest_findable
+from imindex.stats.multiple import adjust, called, fewest_findable, is_called
 from imindex.stats.named_sets import NamedSet, compare_names, in_cells
 from imindex.stats.over_artists import Contributions, difference, interval
 from imindex.stats.references import references_needed
@@ -197,7 +197,7 @@ class ClassSets:
 
     def compared(self, group: str, artist: str, *, confidence_level: float | None = None) -> NamedSet | None:
         """Compare an artist's pictures of a class with those of placebo names; None if there are none."""
-        if self.study.number(artist) < 0 or artist not in self.pictures[group].names:
+        if not self.study.has_works(artist) or artist not in self.pictures[group].names:
             return None
         own, placebos = self.tables(group, artist)
         return compare_names(
@@ -359,7 +359,7 @@ def _notes(
         )
     notes.append(
         "The p-values are corrected over the artists of each class. Corrected over all classes together, "
-        f"{sum(row.p_adjusted_all is not None and row.p_adjusted_all <= study.testing.level for row in rows)} of "
+        f"{sum(is_called(row.p_adjusted_all, level=study.testing.level) for row in rows)} of "
         f"{sum(row.p is not None for row in rows)} pairs of an artist and a class are found."
     )
     return notes

@@ -19,7 +19,7 @@ from imindex.retrieval.results.questions import RefusalsAnswer, RefusedName
 from imindex.retrieval.vectors.blocks import Float64
 from imindex.stats.drift import Drift, drift_test, early_and_late
 from imindex.stats.keyed import generator
-from imindex.stats.multiple import adjust, called, fewest_findable
+from imindex.stats.multiple import adjust, fewest_findable, is_called
 from imindex.stats.references import references_needed
 from imindex.stats.refusals import withheld_bounds, withheld_test
 
@@ -48,11 +48,11 @@ class _Refusals(Plain):
         for scenario in SCENARIOS:
             rows = _adjusted(rows, scenario, scenario, settings)
         level = study.testing.level
-        found = [row.artist for row in rows if _is_at(row.p_adjusted, level)]
+        found = [row.artist for row in rows if is_called(row.p_adjusted, level=level)]
         depends = [
             row.artist
             for row in rows
-            if _is_at(row.p_as_answered, level) and not _is_at(row.p_as_placebos, level)
+            if is_called(row.p_as_answered, level=level) and not is_called(row.p_as_placebos, level=level)
         ]
         drift = _drift(study)
         placebos = [counts.get(name, Counter()) for name in study.placebos]
@@ -167,10 +167,6 @@ def _adjusted(rows: Sequence[RefusedName], source: str, target: str, settings: R
     raw = [np.nan if getattr(row, source) is None else getattr(row, source) for row in rows]
     values: Float64 = adjust(raw, method=settings.adjust)
     return [replace(row, **{target: _or_none(value)}) for row, value in zip(rows, values, strict=True)]
-
-
-def _is_at(p: float | None, level: float) -> bool:
-    return p is not None and bool(called([p], level=level)[0])
 
 
 def _drift(study: Study) -> Drift:

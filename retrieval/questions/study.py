@@ -189,6 +189,14 @@ class Study:
             )
         return scorer
 
+    def has_works(self, artist: str) -> bool:
+        """Return whether a score can be learned for an artist: there are works of this artist, and of others.
+
+        Works that cannot be read are not in the index, so an artist of the plan may have none.
+        """
+        scorer = self.shared.scorer(self.testing.statistic)
+        return scorer is not None and self.number(artist) in scorer.artists
+
     def scores(self, vectors: Float16, artist: str) -> Float64:
         """Return the score of pictures for one artist, shape (N,); higher is more like the artist's works."""
         column = self.column(artist)
@@ -227,6 +235,19 @@ class Study:
         """Return the SHA-256 of the file of each picture."""
         digests = self.shared.index.column("sha256")
         return tuple(digests[row].tobytes().hex() for row in pictures.rows.tolist())
+
+    def same_files(self, pictures: Named) -> tuple[str, ...]:
+        """Return which work, or picture of the release, has the same file as each picture; empty if none."""
+        digests, works, made = self.shared.index.column("sha256"), self.shared.every_work, self.imitations()
+        artists = self.shared.index.artists
+        known = {
+            digests[row].tobytes(): f"a picture that {self.release} made for {name}"
+            for row, name in zip(made.rows.tolist(), made.names, strict=True)
+        } | {
+            digests[row].tobytes(): f"a work by {artists[number]}"
+            for row, number in zip(works.rows.tolist(), works.artist.tolist(), strict=True)
+        }
+        return tuple(known.get(digests[row].tobytes(), "") for row in pictures.rows.tolist())
 
     def number(self, artist: str) -> int:
         """Return the number of a name in the index; -1 if it is not there."""

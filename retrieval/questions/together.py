@@ -116,7 +116,7 @@ class _Together(Plain):
         return TogetherAnswer(
             release=study.release,
             encoder=study.encoder,
-            statement=_statement(study, settings, rows, found, n_judged, n_both, pairs, share, answers),
+            statement=_statement(study, settings, rows, found, n_judged, n_both, pairs, share, ends, answers),
             notes=tuple(_notes(study, settings, prompts, rows, candidates, calibrated, answers)),
             adjust=settings.adjust,
             level=testing.level,
@@ -516,6 +516,7 @@ def _statement(  # noqa: PLR0913
     n_both: int,
     pairs: Sequence[PairPresence],
     share: float,
+    ends: Interval,
     sets: Sequence[SetsOfArtists],
 ) -> str:
     if not any(row.n_pictures for row in rows):
@@ -523,14 +524,25 @@ def _statement(  # noqa: PLR0913
             "This cannot be answered: there are no pictures of prompts with two names. List them in the manifest with "
             "the collection of this question, and with the prompts that the plan's templates give."
         )
+    if not n_judged:
+        return (
+            "This cannot be answered: the encoder tells no artist’s works from those of others."
+            if not any(row.judged for row in rows)
+            else "This cannot be answered: no placebo name has the pictures that the artists have. List these pictures "
+            "in the manifest."
+        )
     text = f"Beside another artist, {int(np.count_nonzero(found))} of {n_judged} names make a difference"
     names = [f"{row.artist} (beside {row.other})" for row, yes in zip(rows, found, strict=True) if yes]
     tests = [1 / (1 + row.n_references) for row in rows if row.p is not None]
     limit = "" if names else reach(tests, level=study.testing.level, method=settings.adjust)
     text += f": {listed(names)}." if names else f" ({limit})." if limit else "."
-    text += f" In {n_both} of {len(pairs)} pairs both do."
-    if not np.isnan(share):
-        text += f" Of what the names add alone, {share:.0%} remains beside the other name."
+    n_pairs = sum(pair.p_both is not None and not np.isnan(pair.p_both) for pair in pairs)
+    text += f" In {n_both} of {n_pairs} pairs both do." if n_pairs else " In no pair can both be tested."
+    if not np.isnan(share) and np.isfinite([ends.low, ends.high]).all():
+        text += (
+            f" Of what the names add alone, {share:.0%} remains beside the other name "
+            f"({study.testing.confidence_level:.0%} interval {ends.low:.0%} to {ends.high:.0%})."
+        )
     for one in sets:
         if one.recall is not None and one.false_inclusion is not None and one.exact is not None:
             by = "By single pictures" if one.size == 1 else f"By {one.size} pictures together"

@@ -134,10 +134,14 @@ def _statement(
         return f"This cannot be answered: the counts, or the {what}, are the same for all {n} artists."
     level = study.testing.level
     rises = "rises" if related.pvalue <= level else "was not shown to rise"
+    ends = (
+        f" {study.testing.confidence_level:.0%} interval {related.low:.2f} to {related.high:.2f},"
+        if np.isfinite([related.low, related.high]).all()
+        else ""
+    )
     text = (
         f"Over {n} artists, the {what} {rises} with the number of works in the training data (rank correlation "
-        f"{related.rho:.2f}, {study.testing.confidence_level:.0%} interval {related.low:.2f} to {related.high:.2f}, "
-        f"p = {related.pvalue:.2g})."
+        f"{related.rho:.2f},{ends} p = {related.pvalue:.2g})."
     ).replace("-", "−")
     if not located.located:
         why = (

@@ -216,7 +216,9 @@ class _Comparison:
             if text in [tables.get(name) for tables in wanted]:
                 same.append(name)
             elif self._own:
-                self.faults.append(Fault(name, "has other cells than report.json gives"))
+                self.faults.append(
+                    Fault(name, "has other rows, columns or characters than report.json gives")
+                )
             else:
                 self.uncompared.append(name)
                 self.notes.append(f"{name} was written by {self._writer}, and could not be compared.")

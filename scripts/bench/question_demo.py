@@ -308,9 +308,10 @@ def _of_erasure(report: Report) -> Iterator[Check]:
         said = verdicts[artist, asked]
         yield Check("erased", f"{artist}, {asked}", " or ".join(allowed), said, said in allowed)
     kept = [row for row in answer.kept if row.verdict in ("kept", "lost", "undecided")]
-    n = sum(row.verdict == "kept" for row in kept)
-    # How many are right is not known: by the model card, the erasure damaged the others too.
-    yield Check("erased", "other artists kept", "some", f"{n} of {len(kept)}", n > 0)
+    n = sum(row.verdict == "lost" for row in kept)
+    # How many are right is not known: by the model card, the erasure damaged the others too. So few pictures show of
+    # nobody that the artist is kept.
+    yield Check("erased", "other artists not lost", "some", f"{len(kept) - n} of {len(kept)}", n < len(kept))
 
 
 def _of_nobody(report: Report) -> Iterator[Check]:

@@ -197,6 +197,8 @@ def test_which_answers_end_a_run_and_which_are_tried_again() -> None:
     }  # fmt: skip
     assert read(429, "insufficient_quota") == (False, True)
     assert read_answer(400, b'{"error": {"code": "own"}}', refusal_codes=["OWN"]).outcome == "refused"
+    assert read_answer(200, b'{"error": {"code": "own"}}', refusal_codes=["OWN"]).outcome == "refused"
+    assert read_answer(200, b'{"error": {"code": "own"}}').outcome == "no picture"
 
 
 def test_revised_prompts_are_recorded(tmp_path: Path) -> None:

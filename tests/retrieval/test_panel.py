@@ -20,7 +20,7 @@ from imindex.retrieval.panel.answers import read_answers, read_key
 from imindex.retrieval.panel.design import Size, draw_sheets, draw_trials, plan_design
 from imindex.retrieval.panel.evaluate import evaluate
 from imindex.retrieval.panel.pool import Pool, read_pool
-from imindex.retrieval.panel.result_page import result_page
+from imindex.retrieval.panel.result_page import answer_sentence, result_page
 from imindex.retrieval.panel.sealing import key_digest
 from imindex.retrieval.panel.shown_pictures import square_webp
 from imindex.retrieval.results import PanelAnswers, PanelKey, PanelResult, PanelTrial, from_json, to_json
@@ -526,6 +526,8 @@ def test_nobody_is_found_by_guessing_or_preferring_a_side(key: PanelKey) -> None
 def test_a_panel_with_one_answer_has_no_intervals_and_no_error(key: PanelKey) -> None:
     result = evaluate(key, [answer(key, 1, guessing, n=1)])
     assert result.kept is None and result.everybody.n_raters == 1
+    assert answer_sentence(result).startswith("There is no answer, because the rule")
+    assert "People chose" not in result_page(result)
     assert all(one.low is None for one in result.everybody.artists)
     assert evaluate(key, [answer(key, 1, guessing, n=0)]).everybody.n_raters == 0
     result_page(result)

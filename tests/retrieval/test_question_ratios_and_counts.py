@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import jsonschema
@@ -64,6 +65,7 @@ class FakeStudy:
     others: Mapping[str, FakeStudy] = field(default_factory=dict)
     training_images: Mapping[str, int] = field(default_factory=dict)
     questioned: tuple[tuple[str, float], ...] = ()
+    known_files: Mapping[int, str] = field(default_factory=dict)
     matching: Any = None
 
     def _named(self, names: list[str], vectors: np.ndarray) -> Named:
@@ -80,6 +82,9 @@ class FakeStudy:
         for number in range(len(ARTISTS)):
             vectors[number * PER_NAME : (number + 1) * PER_NAME, number] += self.strength
         return self._named(names, vectors)
+
+    def same_files(self, pictures: Named) -> tuple[str, ...]:
+        return tuple(self.known_files.get(row, "") for row in pictures.rows.tolist())
 
     def scores(self, vectors: np.ndarray, artist: str) -> np.ndarray:
         return vectors[:, ARTISTS.index(artist)]
@@ -142,6 +147,35 @@ def test_questioned_pictures_get_ratios_within_bounds() -> None:
     assert any("withheld" in row[4] for row in cells)
     assert all(len(row) == len(table.head) for table in page.tables for row in table.rows)
     assert "training data" not in page.statement and "probability that" in page.shows_not
+
+
+def test_a_questioned_file_whose_origin_is_known_has_no_ratio() -> None:
+    study = FakeStudy(questioned=((ARTISTS[0], 9.0), (ARTISTS[1], 9.0)), known_files={1: "a work by Bo"})
+    result = answer(study, questioned="questioned")
+    assert [row.withheld for row in result.questioned if row.artist == ARTISTS[0]] == ["", ""]
+    copies = [row for row in result.questioned if row.artist == ARTISTS[1]]
+    assert all(row.log10_lr is None and row.score is None for row in copies)
+    assert all("the same file is a work by Bo" in row.withheld for row in copies)
+    assert (
+        "Questioned pictures or groups: 2. Likelihood ratios: 2 stated, and 2 withheld." in result.statement
+    )
+
+
+def test_files_of_works_and_of_the_release_are_recognised() -> None:
+    digests = np.array([[1], [2], [3], [1], [2], [9]], np.uint8)
+    index = SimpleNamespace(column=lambda name: digests, artists=("Ada", "Bo"))
+    rows = [np.array(own) for own in ((0,), (1, 2), (3, 4, 5))]
+    fake = SimpleNamespace(
+        shared=SimpleNamespace(index=index, every_work=SimpleNamespace(rows=rows[0], artist=np.array([1]))),
+        imitations=lambda: SimpleNamespace(rows=rows[1], names=("Ada", "Nobody")),
+        release="final",
+    )
+    asked = cast(Named, SimpleNamespace(rows=rows[2]))
+    assert Study.same_files(cast(Study, fake), asked) == (
+        "a work by Bo",
+        "a picture that final made for Ada",
+        "",
+    )
 
 
 def test_unjudged_artists_have_no_ratios() -> None:
@@ -234,6 +268,9 @@ def test_artists_without_count_or_judgement_take_no_part() -> None:
     assert ARTISTS[-1] in " ".join(result.notes) and ARTISTS[0] in " ".join(result.notes)
     few = count_answer(replace(study, judged=ARTISTS[:4]))
     assert few.statement.startswith("This cannot be answered") and few.p is None
+    study.training_images = {artist: 1 + 99 * (artist == ARTISTS[3]) for artist in ARTISTS}
+    one_differs = count_answer(study)
+    assert one_differs.rho_low is None and "nan" not in one_differs.statement
     flat = count_answer(counted([0.5] * 12))
     assert flat.statement.startswith("This cannot be answered") and flat.rho is None
     with pytest.raises(ImindexError, match="at least 6 artists, and 1 are stated"):

@@ -6,7 +6,10 @@ import csv
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import numpy as np
 import pytest
 from msgspec.structs import replace as with_settings
 
@@ -16,12 +19,15 @@ from imindex.retrieval.audit.audit import Outcome
 from imindex.retrieval.audit.plan import plan_of, read_plan
 from imindex.retrieval.audit.recompute import recompute
 from imindex.retrieval.audit.run import Compute, Run, Workspace
+from imindex.retrieval.evidence.testing import Testing
 from imindex.retrieval.questions.pairs import PairPrompts, composed, pairs_of
 from imindex.retrieval.questions.question import Asking
 from imindex.retrieval.questions.settings import Together
-from imindex.retrieval.questions.together import QUESTION
+from imindex.retrieval.questions.study import Study
+from imindex.retrieval.questions.together import QUESTION, _statement
 from imindex.retrieval.report.questions.catalogue import answered
-from imindex.retrieval.results.questions import TogetherAnswer
+from imindex.retrieval.results.questions import NameInPair, PairPresence, TogetherAnswer
+from imindex.stats.intervals import Interval
 from tests.support.paired_world import ARTISTS, PAIRS, PLAN, UNKNOWN, run_world, write_world
 
 TESTED = ("Ada Example", "Bo Sample", "Cy Specimen", "Di Instance")
@@ -217,3 +223,27 @@ def test_without_pictures_the_answer_says_what_is_missing(
     manifest.write_text("".join(line for line in lines if "/ together" not in line))
     answer = answer_of((plan, run_world(plan)))
     assert "This cannot be answered" in answer.statement and answer.n_judged == 0 and answer.sets == ()
+
+
+def _statement_of(rows: list[NameInPair], p_both: float | None, ends: Interval) -> str:
+    study = cast(Study, SimpleNamespace(testing=Testing()))
+    pair = PairPresence(first="Ada", second="Bo", p_both=p_both)
+    p = np.array([np.nan if row.p is None else row.p for row in rows])
+    n_judged = int(np.count_nonzero(~np.isnan(p)))
+    return _statement(study, Together(), rows, p <= 0.05, n_judged, 0, [pair], 2.5, ends, ())
+
+
+def test_what_cannot_be_tested_is_not_said_to_be_absent() -> None:
+    some = NameInPair(pair=0, artist="Ada", other="Bo", judged=False, n_pictures=4, n_references=39)
+    undefined = Interval(np.nan, np.nan)
+    said = _statement_of([some, with_settings(some, artist="Bo", other="Ada")], None, undefined)
+    assert said == "This cannot be answered: the encoder tells no artist’s works from those of others."
+    alone = with_settings(some, judged=True, n_references=0)
+    assert "no placebo name has the pictures" in _statement_of([alone], None, undefined)
+    tested = [with_settings(some, judged=True, p=0.5), with_settings(some, artist="Bo", other="Ada")]
+    said = _statement_of(tested, None, undefined)
+    assert "0 of 1 names make a difference" in said and "In no pair can both be tested." in said
+    assert "remains" not in said  # a share without an interval: the part alone may be noise
+    assert "250% remains beside the other name (95% interval 110% to 300%)" in _statement_of(
+        tested, 0.5, Interval(1.1, 3.0)
+    )

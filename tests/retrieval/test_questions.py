@@ -7,24 +7,37 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from imindex.indexer.core.digest import json_digest
 from imindex.indexer.core.errors import ImindexError
 from imindex.indexer.generate.prompts import shots
+from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.asking import check_questions
 from imindex.retrieval.audit.audit import Outcome
-from imindex.retrieval.audit.plan import plan_of
+from imindex.retrieval.audit.inputs import _asked_digest
+from imindex.retrieval.audit.plan import plan_of, read_plan
 from imindex.retrieval.audit.recompute import audit_digests, recompute, stored_rendered
 from imindex.retrieval.audit.run import Compute, Run, Workspace
+from imindex.retrieval.questions.erasure import _statement as erasure_statement
 from imindex.retrieval.questions.erasure import in_both
+from imindex.retrieval.questions.name_adds import _Tables
 from imindex.retrieval.questions.named_prompts import class_shots, filled
 from imindex.retrieval.questions.settings import PromptClass
+from imindex.retrieval.questions.study import Named, Study
 from imindex.retrieval.report.questions.catalogue import SECTIONS, answered
+from imindex.retrieval.report.questions.name_adds import section as name_adds_section
 from imindex.retrieval.report.report import write
-from imindex.retrieval.results.questions import ErasureAnswer, NameAddsAnswer, PromptClassesAnswer
+from imindex.retrieval.results.questions import (
+    AddedByName,
+    ErasureAnswer,
+    KeptArtist,
+    NameAddsAnswer,
+    PromptClassesAnswer,
+)
 from tests.support.asked_world import (
     ARTISTS,
     ERASED,
@@ -124,8 +137,6 @@ def test_the_report_shows_the_questions_and_only_where_they_are_asked(asked: tup
 
 
 def test_the_answers_are_computed_again_from_the_indexes(asked: tuple[Path, Outcome]) -> None:
-    from imindex.retrieval.audit.plan import read_plan
-
     run = Run(read_plan(asked[0]), Workspace(asked[0].parent / "audit", keeps=False), Compute("cpu"))
     outcome = recompute(run)
     assert [fault for fault in outcome.faults if "question" in str(fault).lower()] == []
@@ -154,13 +165,39 @@ def test_the_tables_of_questions_are_verified_and_sealed(asked: tuple[Path, Outc
         fault.where: fault.said for fault in stored_rendered(folder).faults if fault.where.endswith(".csv")
     }
     assert said == {
-        "erasure-kept.csv": "has other cells than report.json gives",
+        "erasure-kept.csv": "has other rows, columns or characters than report.json gives",
         "name-adds.csv": "is missing",
         "together.csv": "is of a question that report.json does not answer",
     }
     write(asked[1].report, folder, base=folder, pictures=False)
     assert not (folder / "together.csv").exists()
     assert [fault.where for fault in stored_rendered(folder).faults if fault.where.endswith(".csv")] == []
+
+
+def test_an_edited_table_or_kept_answer_is_a_fault(asked: tuple[Path, Outcome], tmp_path: Path) -> None:
+    folder = asked[0].parent
+    shutil.copytree(folder, tmp_path / "copy")
+    audit = tmp_path / "copy/audit"
+    csv_file = audit / "prompt-classes.csv"
+    csv_file.write_text(csv_file.read_text(encoding="utf-8").replace(KEPT, ERASED), encoding="utf-8")
+    kept = next(path for path in audit.rglob("*question-name_adds.json") if "before" in path.name)
+    entry = json.loads(kept.read_text(encoding="utf-8"))
+    entry["result"]["answer"]["statement"] = "No artist’s name adds anything."
+    entry["digest"] = json_digest(entry["result"])
+    kept.write_text(json.dumps(entry), encoding="utf-8")
+    run = Run(read_plan(tmp_path / "copy" / asked[0].name), Workspace(audit, keeps=False), Compute("cpu"))
+    faults = [str(fault) for fault in recompute(run).faults]
+    assert any("prompt-classes.csv" in fault and "has other rows" in fault for fault in faults)
+    assert any("question-name_adds.json" in fault and "statement" in fault for fault in faults)
+
+
+def test_questions_that_need_works_of_several_artists_are_refused_without_them(tmp_path: Path) -> None:
+    text = PLAN.format(tested=json.dumps([ERASED]), questions="[questions.name_adds]")
+    plan = plan_of(tmp_path / "plan.toml", text)
+    names = {"before": PLACEBOS, "after": PLACEBOS}
+    with pytest.raises(ImindexError, match=f"there are works of {ERASED} only"):
+        check_questions(plan, names, {}, {})
+    check_questions(plan, names, {}, {"Background Artist": 3})
 
 
 def test_answers_are_kept_until_a_setting_changes(asked: tuple[Path, Outcome]) -> None:
@@ -195,6 +232,11 @@ def test_answers_are_kept_until_a_setting_changes(asked: tuple[Path, Outcome]) -
             '[[questions.prompt_classes.classes]]\nname = "a"\ntemplates = ["by {{alias}}"]',
             "uses {{alias}}, but aliases is empty",
         ),
+        ('[questions.erasure]\nerased = ["{erased}", "{erased}"]', "erased lists '{erased}' twice"),
+        (
+            '[[questions.prompt_classes.classes]]\nname = "Main prompts"\ntemplates = ["by {{artist}}"]',
+            "Main prompts is what the prompts of the audit itself are called",
+        ),
         ("[questions.name_add]", "questions.name_add is not a key of a plan. Did you mean name_adds?"),
     ],
 )
@@ -204,7 +246,7 @@ def test_questions_that_cannot_be_answered_are_refused(
     plan = write_plan(asked[0].with_name("refused.toml"), questions)
     with pytest.raises(ImindexError) as error:
         run_world(plan, tmp_path / "audit")
-    assert words.format() in str(error.value)
+    assert words.format(erased=ERASED) in str(error.value)
     assert not list(tmp_path.rglob("*.h5"))
 
 
@@ -325,4 +367,103 @@ def test_classes_ask_every_name_alike() -> None:
     assert ("Ada May Example", "by A. E.", "") in prompts and ("Bo Sample", "by Cy Specimen", "") in prompts
     seeds = {(shot.template, shot.number): shot.seed for shot in listed}
     assert all(shot.seed == seeds[shot.template, shot.number] for shot in listed)
+    assert filled("{artist} or {alias}", "Ada {alias}", "A. {artist}") == "Ada {alias} or A. {artist}"
     assert filled("{surname}", "Solo", "") == "Solo" and np.unique(list(seeds.values())).size == 6
+
+
+def _kept(artist: str, verdict: str) -> KeptArtist:
+    return KeptArtist(artist=artist, verdict=cast(Any, verdict))
+
+
+def test_an_artist_without_pictures_is_not_said_to_have_been_unknown_before() -> None:
+    gone = {"Ada": {"gone"}}
+    said = erasure_statement(gone, [_kept("Bo", "no pictures")], 1, "before", [])
+    assert "imitated before" not in said and "Whether Bo is kept cannot be said" in said
+    both = [_kept("Bo", "not imitated before"), _kept("Cy", "not judged"), _kept("Di", "no pictures")]
+    said = erasure_statement(gone, both, 1, "before", [])
+    assert "No other artist was shown to be imitated before" in said
+    assert "Whether Cy and Di are kept cannot be said" in said
+    assert (
+        erasure_statement(gone, [], 1, "before", [])
+        == "Ada is gone by the main prompts, the only ones tried."
+    )
+
+
+def test_gone_is_no_erasure_of_what_was_not_there() -> None:
+    said = erasure_statement({"Ada": {"gone"}}, [], 1, "before", ["Ada"])
+    assert "before was not shown to imitate Ada either" in said and "does not show that anything" in said
+
+
+def test_pictures_of_two_templates_with_one_seed_are_not_compared_with_each_other() -> None:
+    """The artist lacks the picture of the first template, so the placebo names' pictures of it are not compared."""
+    prompts = {"art by": "Art by {artist}", "photo by": "Photo by {artist}"}
+
+    def named(rows: list[tuple[str, str, float]], arm: str) -> Named:
+        n = len(rows)
+        return Named(
+            np.arange(n),
+            np.array([[value] for *_, value in rows], np.float16),
+            tuple(name for name, *_ in rows),
+            tuple(prompt for _, prompt, _ in rows),
+            np.ones(n, np.int64),
+            (arm,) * n,
+        )
+
+    made = named(
+        [("Ada", prompts["photo by"].format(artist="Ada"), 5.0)]
+        + [
+            (name, prompt.format(artist=name), value)
+            for name in ("Bo", "Cy")
+            for prompt, value in zip(prompts.values(), (1.0, 5.0), strict=True)
+        ],
+        "own",
+    )
+    nameless = named([("", "Art", 1.0), ("", "Photo", 3.0)], "nameless")
+    study = SimpleNamespace(
+        tested=("Ada",),
+        placebos=("Bo", "Cy"),
+        imitations=lambda: made,
+        controls=lambda: nameless,
+        template_of=lambda prompt, name: {"Art": prompts["art by"], "Photo": prompts["photo by"]}[prompt],
+        table=lambda vectors: vectors.astype(np.float64),
+        column=lambda artist: 0,
+    )
+    values, none = _Tables.of(cast(Study, study)).scores(cast(Study, study), "Ada")
+    assert np.array_equal(values, [[np.nan, 5.0], [1.0, 5.0], [1.0, 5.0]], equal_nan=True)
+    assert none.tolist() == [1.0, 3.0]
+
+
+def test_a_p_value_at_the_level_up_to_rounding_is_marked_as_found() -> None:
+    row = AddedByName(artist="Ada", judged=True, n_cells=4, n_invented=499, p_adjusted=(17 / 500) * (25 / 17))
+    assert row.p_adjusted is not None and row.p_adjusted > 0.05
+    answer = NameAddsAnswer(
+        release="a", encoder="b", statement="", adjust="bh", level=0.05, confidence_level=0.95, n_found=1,
+        statistic="lda", artists=(row,),
+    )  # fmt: skip
+    assert name_adds_section("x", answer).tables[0].strong == (0,)
+
+
+def test_the_register_binds_prompts_and_seeds_of_a_question_to_its_pictures(tmp_path: Path) -> None:
+    """Exchanging the prompts of two pictures of one name, so that both lists stay as they were, is a change."""
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(bytes([number]))
+
+    def digest(prompts: tuple[str, str], blocked: str = "") -> str:
+        return _asked_digest(
+            [
+                Item(
+                    str(tmp_path / f"{n}.png"),
+                    "Ada",
+                    "imitations",
+                    "final / prompt_classes",
+                    prompt,
+                    blocked=why,
+                )
+                for n, (prompt, why) in enumerate(zip(prompts, (blocked, ""), strict=True))
+            ]
+        )
+
+    assert digest(("simple", "style")) == digest(("simple", "style"))
+    assert (
+        len({digest(("simple", "style")), digest(("style", "simple")), digest(("simple", "style"), "x")}) == 3
+    )

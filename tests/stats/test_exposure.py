@@ -210,3 +210,11 @@ def test_refusals() -> None:
         association(np.arange(6), np.arange(6), alternative="less")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="shape"):
         threshold(np.arange(6), np.arange(6), shape="line")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("values", [(0.1,) * 3 + (0.7,) * 3, (0.3,) * 5 + (0.9,) * 7])
+def test_values_that_a_threshold_fits_without_any_rest_have_an_interval(values: tuple[float, ...]) -> None:
+    found = threshold(np.arange(len(values)), values, n_resamples=99, rng=1)
+    middle = values.count(values[0])
+    assert (found.low, found.high) == (middle - 1, middle)
+    assert found.explained <= 1 and found.explained_line <= 1

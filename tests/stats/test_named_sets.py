@@ -72,7 +72,13 @@ def test_a_change_is_that_of_the_two_aucs() -> None:
     change = change_of_auc(base, new)
     assert change.change == pytest.approx(compare_names(*new).auc - compare_names(*base).auc)
     assert change.interval.low < change.change < change.interval.high
-    assert change_of_auc(base, base).interval.low == 0.0
+    many = 1 + rng.normal(size=50), rng.normal(size=(30, 50))
+    same, apart = (
+        change_of_auc(many, other).interval for other in (many, (1 + rng.normal(size=50), many[1]))
+    )
+    assert same.low < 0 < same.high and same.high - same.low < 0.5 * (apart.high - apart.low)  # paired
+    one = change_of_auc((base[0][:1], base[1][:, :1]), (new[0][:1], new[1][:, :1]))
+    assert np.isnan([one.interval.low, one.standard_error]).all() and not np.isnan(one.change)
     with pytest.raises(ValueError, match="differ"):
         change_of_auc(base, (new[0][:4], new[1][:, :4]))
 
@@ -91,6 +97,20 @@ def test_gone_is_rarely_said_of_what_is_left_at_the_margin() -> None:
     assert 0.3 < gone_among_references(rng.normal(size=(19, 60)), margin=0.1, confidence_level=0.9) <= 1
     few = compare_names(rng.normal(size=4), rng.normal(size=(19, 4)), confidence_level=0.9)
     assert gone(few, margin=0.1) == "undecided"
+
+
+@pytest.mark.parametrize("n", [2, 8, 30])
+def test_kept_is_rarely_said_of_a_loss_of_the_margin(n: int) -> None:
+    rng = np.random.default_rng(6)
+    said = []
+    for _ in range(300):
+        # The base release always imitates, so that its AUC is 1; one picture in five of the new one does not.
+        base = 8 + rng.normal(size=n), rng.normal(size=(19, n))
+        new = rng.normal(size=n) + 8 * (rng.random(n) >= 0.2), rng.normal(size=(19, n))
+        said.append(kept(change_of_auc(base, new, confidence_level=0.9), margin=0.1))
+    assert np.mean([one == "kept" for one in said]) <= 0.05
+    same = 8 + rng.normal(size=60), rng.normal(size=(19, 60))
+    assert kept(change_of_auc(same, same, confidence_level=0.9), margin=0.1) == "kept"
 
 
 def test_lost_is_said_of_what_is_lost() -> None:

@@ -48,7 +48,7 @@ QUESTIONS = """
 [questions.erasure]
 erased = ["{erased}"]
 margin = 0.3
-kept_margin = 0.3
+kept_margin = 0.7
 [questions.prompt_classes]
 per_name = 4
 [[questions.prompt_classes.classes]]

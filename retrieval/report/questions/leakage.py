@@ -10,6 +10,7 @@ from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.questions.section import Section, Table
 from imindex.retrieval.report.text import ADJUSTED, count, number, p_value, percent, percent_span
 from imindex.retrieval.results.questions import KindsDiffer, LeakageAnswer, LeakedArtist
+from imindex.stats.multiple import is_called
 
 MOST_PICTURES = 5
 """Artists whose nearest pictures are listed on the page; all are in report.json."""
@@ -61,7 +62,7 @@ def _order(row: LeakedArtist) -> tuple[float, float, str]:
 
 
 def _is_found(answer: LeakageAnswer, row: LeakedArtist) -> bool:
-    return row.p_adjusted is not None and row.p_adjusted <= answer.level
+    return is_called(row.p_adjusted, level=answer.level)
 
 
 def _cells(answer: LeakageAnswer, row: LeakedArtist) -> tuple[str, ...]:

@@ -8,16 +8,13 @@ from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.questions.section import Section, Table
 from imindex.retrieval.report.text import ADJUSTED, DASH, p_value, percent, percent_span
 from imindex.retrieval.results.questions import AddedByName, NameAddsAnswer
+from imindex.stats.multiple import is_called
 
 
 def section(identity: str, answer: NameAddsAnswer) -> Section:
     """Return the section of an answer."""
     rows = sorted(answer.artists, key=lambda row: (row.own is None, -(row.own or 0.0), row.artist))
-    found = tuple(
-        place
-        for place, row in enumerate(rows)
-        if row.p_adjusted is not None and row.p_adjusted <= answer.level
-    )
+    found = tuple(place for place, row in enumerate(rows) if is_called(row.p_adjusted, level=answer.level))
     drawn = [row for row in rows if _places(row) is not None]
     return Section(
         question="What does the artist’s name add to a prompt, beyond what any name adds?",

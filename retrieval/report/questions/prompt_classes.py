@@ -16,6 +16,7 @@ from imindex.retrieval.report.text import (
     span,
 )
 from imindex.retrieval.results.questions import ByPromptClass, PromptClassesAnswer, PromptClassResult
+from imindex.stats.multiple import is_called
 
 CELL, HEIGHT, LEFT, TOP = 58.0, 20.0, 158.0, 118.0
 
@@ -126,7 +127,7 @@ def _figure(
 
 def _cell(drawing: Drawing, x: float, y: float, row: ByPromptClass, level: float) -> None:
     assert row.auc is not None
-    found = row.p_adjusted is not None and row.p_adjusted <= level
+    found = is_called(row.p_adjusted, level=level)
     strength = min(1.0, 2 * abs(row.auc - 0.5))
     tooltip = f"{shown(row.artist)}, {shown(row.prompt_class)}: AUC {number(row.auc)}"
     tooltip += f", corrected p {p_value(row.p_adjusted)}" if row.p_adjusted is not None else ", not judged"

@@ -7,6 +7,7 @@ from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.questions.section import Section, Table
 from imindex.retrieval.report.text import ADJUSTED, count, number, p_value, percent, percent_span, span
 from imindex.retrieval.results.questions import RefusalsAnswer, RefusedName
+from imindex.stats.multiple import is_called
 
 
 def section(identity: str, answer: RefusalsAnswer) -> Section:
@@ -31,7 +32,7 @@ def section(identity: str, answer: RefusalsAnswer) -> Section:
                       "interval", "invented names", "p", "p corrected"),
                 rows=tuple(_cells(row) for row in rows),
                 strong=tuple(
-                    n for n, row in enumerate(rows) if row.p_adjusted is not None and row.p_adjusted <= answer.level
+                    n for n, row in enumerate(rows) if is_called(row.p_adjusted, level=answer.level)
                 ),
                 folded=len(rows) > 12,
             ),

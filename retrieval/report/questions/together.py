@@ -9,6 +9,7 @@ from imindex.retrieval.report.figures.svg import shown
 from imindex.retrieval.report.questions.section import Section, Table
 from imindex.retrieval.report.text import ADJUSTED, count, p_value, percent, percent_span
 from imindex.retrieval.results.questions import NameInPair, SetsOfArtists, TogetherAnswer
+from imindex.stats.multiple import is_called
 
 
 def section(identity: str, answer: TogetherAnswer) -> Section:
@@ -37,7 +38,7 @@ def section(identity: str, answer: TogetherAnswer) -> Section:
 
 
 def _found(row: NameInPair, answer: TogetherAnswer) -> bool:
-    return row.p_adjusted is not None and row.p_adjusted <= answer.level * (1 + 1e-12)
+    return is_called(row.p_adjusted, level=answer.level)
 
 
 def _names(answer: TogetherAnswer) -> Table:
@@ -85,7 +86,7 @@ def _pairs(answer: TogetherAnswer) -> Table:
         strong=tuple(
             place
             for place, pair in enumerate(answer.pairs)
-            if pair.p_both_adjusted is not None and pair.p_both_adjusted <= answer.level * (1 + 1e-12)
+            if is_called(pair.p_both_adjusted, level=answer.level)
         ),
         folded=len(answer.pairs) > 12,
     )
