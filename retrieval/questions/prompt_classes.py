@@ -36,6 +36,7 @@ KEY = "prompt_classes"
 
 class _PromptClasses(Plain):
     key, answered = KEY, PromptClassesAnswer
+    own_pictures = True
 
     def check(self, asking: Asking, settings: PromptClasses) -> None:
         """Check the classes, and that aliases belong to tested artists."""
