@@ -14,7 +14,7 @@ from imindex.retrieval.questions.prompt_classes import ClassSets
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Erasure, PromptClasses
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, percent
 from imindex.retrieval.results.questions import ErasedArtist, ErasureAnswer, KeptArtist
 from imindex.retrieval.vectors.blocks import Float64
 from imindex.stats.equivalence import tost
@@ -311,7 +311,7 @@ def _statement(verdicts: dict[str, set[str]], others: list[KeptArtist], n_ways: 
         some = " by some way of asking" if n_ways > 1 else ""
         parts.append(f"{listed(remaining)} {'remains' if len(remaining) == 1 else 'remain'}{some}")
     if rest:
-        parts.append(f"for {listed(rest)} it is not decided")
+        parts.append(f"whether {listed(rest)} {'is' if len(rest) == 1 else 'are'} gone is not decided")
     counts = {
         verdict: sum(row.verdict == verdict for row in others) for verdict in ("kept", "lost", "undecided")
     }
@@ -337,9 +337,8 @@ def _notes(study: Study, settings: Erasure, shares: list[float], others: list[Ke
     known = [share for share in shares if not np.isnan(share)]
     if known and np.mean(known) < 0.8:
         yield (
-            f"With so few pictures, “gone” would be said of {np.mean(known):.0%} of names that the model does not "
-            "know: "
-            "“undecided” is no sign that something is left. More pictures per name decide more."
+            f"With so few pictures, “gone” is said of {percent(float(np.mean(known)))} of the names that the model "
+            "does not know: “undecided” is no sign that something is left. More pictures per name decide more."
         )
     if lost := [row.artist for row in others if row.verdict == "lost"]:
         yield f"Lost: {listed(lost, most=12)}."

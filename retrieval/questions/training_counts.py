@@ -10,7 +10,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import TrainingCounts
 from imindex.retrieval.questions.study import Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, percent
 from imindex.retrieval.results.questions import CountedArtist, TrainingCountsAnswer
 from imindex.stats.exposure import (
     LEAST_ARTISTS,
@@ -65,7 +65,7 @@ class _TrainingCounts(Plain):
             release=study.release,
             encoder=study.encoder,
             statement=_statement(study, settings, len(used), related, located),
-            notes=tuple(_notes(study, used)),
+            notes=tuple(_notes(study, used, related)),
             measure=cast(Literal["auc", "score"], settings.measure),
             level=study.testing.level,
             confidence_level=study.testing.confidence_level,
@@ -136,8 +136,8 @@ def _statement(
     rises = "rises" if related.pvalue <= level else "was not shown to rise"
     text = (
         f"Over {n} artists, the {what} {rises} with the number of works in the training data (rank correlation "
-        f"{related.rho:.2f}, {study.testing.confidence_level:.0%} interval {related.low:.2f} to {related.high:.2f}, "
-        f"p = {related.pvalue:.2g})."
+        f"{related.rho:.2f}, {percent(study.testing.confidence_level)} interval {related.low:.2f} to "
+        f"{related.high:.2f}, p = {related.pvalue:.2g})."
     ).replace("-", "−")
     if not located.located:
         why = (
@@ -155,8 +155,13 @@ def _statement(
     return text
 
 
-def _notes(study: Study, used: list[str]) -> list[str]:
+def _notes(study: Study, used: list[str], related: Association | None) -> list[str]:
     notes = [NOISY]
+    if related is not None and related.pvalue <= study.testing.level and related.low <= 0:
+        notes.append(
+            f"The test finds a rise, but the interval of the rank correlation includes 0: {len(used)} artists are "
+            "few, and each of them matters. More artists make it narrower."
+        )
     uncounted = [artist for artist in study.tested if artist not in study.training_images]
     if uncounted:
         notes.append(f"Without a count, and left out: {listed(uncounted)}.")

@@ -22,7 +22,20 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"
 
 
-def reach(resolution: Sequence[float], *, level: float, method: Method) -> str:
+def percent(share: float, digits: int = 0) -> str:
+    """Format a share in words, as the report does.
+
+    Examples
+    --------
+    >>> percent(0.643), percent(0.0213, 1)
+    ('64 %', '2.1 %')
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
+def reach(
+    resolution: Sequence[float], *, level: float, method: Method, references: str = "invented names"
+) -> str:
     """Say how many findings a design can have at least, as a part of a sentence; empty if a single one is possible.
 
     Parameters
@@ -31,19 +44,19 @@ def reach(resolution: Sequence[float], *, level: float, method: Method) -> str:
         Smallest possible p-value of each test.
     level : float
     method : {"holm", "bh", "by"}
+    references : str
+        What the tests compare with.
 
     Examples
     --------
     >>> reach([1 / 20] * 24, level=0.05, method="bh")
-    'with so few references, no fewer than 24 can be found, all of them together'
+    'with so few invented names, either at least 24 are found together or none'
     >>> reach([1 / 20] * 24, level=0.05, method="holm"), reach([1 / 500] * 24, level=0.05, method="bh")
-    ('with so few references, none can be found', '')
+    ('with so few invented names, none can be found', '')
     """
     fewest = fewest_findable(resolution, level=level, method=method) if len(resolution) else 1
     if fewest is None:
-        return "with so few references, none can be found"
+        return f"with so few {references}, none can be found"
     return (
-        f"with so few references, no fewer than {fewest} can be found, all of them together"
-        if fewest > 1
-        else ""
+        f"with so few {references}, either at least {fewest} are found together or none" if fewest > 1 else ""
     )
