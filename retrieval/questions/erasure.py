@@ -14,13 +14,14 @@ from imindex.retrieval.questions.prompt_classes import ClassSets
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Erasure, PromptClasses
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed, percent
+from imindex.retrieval.questions.wording import listed, meant, percent
 from imindex.retrieval.results.questions import ErasedArtist, ErasureAnswer, KeptArtist
 from imindex.retrieval.vectors.blocks import Float64
 from imindex.stats.equivalence import tost
 from imindex.stats.erasure import gone, gone_among_references, kept
 from imindex.stats.named_sets import NamedSet, change_of_auc, compare_names, in_cells
 
+MOST_MARGIN = 0.5
 MAIN = "main prompts"
 """What the main prompts of the audit are called among the ways of asking."""
 
@@ -35,15 +36,24 @@ class _Erasure(Plain):
                 "questions.erasure compares a release with the one before the erasure. Name that release in "
                 "compare.base."
             )
+        if len(asking.releases) == 1:
+            raise ImindexError(
+                f"questions.erasure compares the releases with {asking.base}, and there is no other one. Add the "
+                "release after the erasure."
+            )
+        if settings.margin >= MOST_MARGIN:
+            raise ImindexError(
+                f"questions.erasure.margin is {settings.margin:g}, but no AUC is above 1, so every "
+                "artist would be gone. Write a number below 0.5, such as 0.1."
+            )
         if not settings.erased:
             raise ImindexError(
                 "questions.erasure.erased is empty. List the artists that are said to be erased."
             )
         for name in settings.erased:
             if name not in asking.tested:
-                raise ImindexError(
-                    f"questions.erasure.erased: {name!r} is not in artists.tested. Add it there."
-                )
+                remedy = meant(name, asking.tested, "Add it there.")
+                raise ImindexError(f"questions.erasure.erased: {name!r} is not in artists.tested. {remedy}")
         for name in settings.releases:
             if name not in asking.releases or name == asking.base:
                 raise ImindexError(

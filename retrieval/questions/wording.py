@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 from imindex.stats.multiple import Method, fewest_findable
 
@@ -20,6 +21,20 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     if more:
         shown.append(f"{more} {'other' if more == 1 else 'others'}")
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"
+
+
+def meant(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the remedy for a name that is not known: the known name that is nearly the same, or else another remedy.
+
+    Examples
+    --------
+    >>> meant("Ada Exampel", ["Ada Example", "Bo Sample"], "Remove the line.")
+    'Did you mean Ada Example?'
+    >>> meant("Cy", ["Ada Example", "Bo Sample"], "Remove the line.")
+    'Remove the line.'
+    """
+    near = difflib.get_close_matches(name, list(known), 1, 0.8)
+    return f"Did you mean {near[0]}?" if near else otherwise
 
 
 def percent(share: float, digits: int = 0) -> str:

@@ -145,6 +145,14 @@ def test_answers_are_kept_until_a_setting_changes(asked: tuple[Path, Outcome]) -
             '[questions.erasure]\nerased = ["Nobody"]',
             "questions.erasure.erased: 'Nobody' is not in artists.tested",
         ),
+        (
+            f'[questions.erasure]\nerased = ["{ERASED[:-1]}"]',
+            f"{ERASED[:-1]!r} is not in artists.tested. Did you mean {ERASED}?",
+        ),
+        (
+            '[questions.erasure]\nerased = ["{erased}"]\nmargin = 0.6',
+            "every artist would be gone. Write a number below 0.5",
+        ),
         ("[questions.erasure]", "questions.erasure.erased is empty"),
         ('[questions.erasure]\nerased = ["{erased}"]\nreleases = ["before"]', "'before' is the base"),
         ("[questions.prompt_classes]", "classes is empty"),
