@@ -56,6 +56,11 @@ def result_page(result: PanelResult) -> str:
 def answer_sentence(figures: PanelFigures) -> str:
     """Say what the panel found."""
     n = len(figures.artists)
+    if not figures.n_chosen:
+        return (
+            f"For none of {count(n, 'artist')} is it shown that people find the pictures made for the artist more like "
+            "the artist's works than pictures made for placebo names. That is not a finding that they do not."
+        )
     return (
         f"People chose the pictures made for {figures.n_chosen} of {count(n, 'artist')} as more like the artist's "
         "works, more often than pictures made for placebo names."
