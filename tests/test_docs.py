@@ -14,11 +14,14 @@ import click
 import pytest
 
 from imindex.indexer.terminal.front import COMMANDS
+from imindex.retrieval.audit.plan import read_plan
 from imindex.retrieval.compare.gate import parse
 from tests.support.browser import Browser
 from tests.support.places import ROOT, child_environment
 
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/howto").glob("*.md"), ROOT / "README.md"])
+PLANS = [*PAGES, ROOT / "retrieval/AUDITS.md", ROOT / "retrieval/RELEASES.md"]
+_TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^ *```(?:sh|bash)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
@@ -63,6 +66,38 @@ def test_conditions_of_plans_on_pages_are_conditions() -> None:
         for listed in re.findall(r"fail_if = \[(.*?)\]", page.read_text(encoding="utf-8")):
             for condition in re.findall(r'"([^"]+)"', listed):
                 parse(condition)
+
+
+REST_OF_A_PLAN = {
+    "artists": '[artists]\ntested = ["Ada Example", "Bo Sample"]',
+    "releases": '[[releases]]\nname = "one"\nmodel = "models/one"',
+    "encoders": '[[encoders]]\nmodel = "demo"',
+}
+"""What a page that shows some tables of a plan leaves out."""
+
+
+def plans(page: Path) -> list[str]:
+    """The TOML blocks of a page that are parts of a plan, each with the tables that it lacks."""
+    whole = []
+    for block in _TOML.findall(page.read_text(encoding="utf-8")):
+        rest = [
+            text for table, text in REST_OF_A_PLAN.items() if not re.search(rf"^\[+{table}\]", block, re.M)
+        ]
+        base = re.search(r'^base = "([^"]+)"', block, re.M)
+        whole.append("\n".join([block, *rest]).replace('"one"', f'"{base[1]}"' if base else '"one"'))
+    return whole
+
+
+@pytest.mark.parametrize("page", [page for page in PLANS if plans(page)], ids=lambda page: page.stem)
+def test_every_plan_of_a_page_can_be_read(page: Path, tmp_path: Path) -> None:
+    for place, text in enumerate(plans(page)):
+        plan = tmp_path / f"{place}.toml"
+        plan.write_text(text, encoding="utf-8")
+        for name in re.findall(r'^file = "([^"]+)"', text, re.M):
+            (tmp_path / name).write_text(
+                "artist,training_images\nAda Example,120\nBo Sample,3\n", encoding="utf-8"
+            )
+        read_plan(plan)
 
 
 @pytest.mark.slow

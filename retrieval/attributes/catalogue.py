@@ -52,7 +52,7 @@ class Attribute:
         word = self.low if value < other else self.high
         if round(value, self.digits) == round(other, self.digits):
             return f"In {self.title.lower()}, the picture is like {than} ({self.shown(value)})."
-        figures = f"{value:.{self.digits}f} against {self.shown(other)}"
+        figures = f"{_signed(value, self.digits)} against {self.shown(other)}"
         return f"The picture {word} than {than} ({figures})."
 
     def shown(self, value: float) -> str:
@@ -63,7 +63,12 @@ class Attribute:
         >>> ATTRIBUTES[0].shown(40.0)
         '40.0 of 100'
         """
-        return f"{value:.{self.digits}f}{self.unit and f' {self.unit}'}"
+        return f"{_signed(value, self.digits)}{self.unit and f' {self.unit}'}"
+
+
+def _signed(value: float, digits: int) -> str:
+    """Format a value with a minus sign, not a hyphen; a value that rounds to 0 has no sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 _FOLLOWS_GREY = "Gradients are Gaussian derivatives of L* with a standard deviation of 1 pixel."

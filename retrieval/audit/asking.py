@@ -129,6 +129,11 @@ def question_sources(plan: Plan, release: Release) -> dict[str, str]:
     return {key: source for key, source in named.items() if source}
 
 
+def questions_with_pictures(plan: Plan) -> set[str]:
+    """Return the keys of the questions that cannot be answered by the main pictures."""
+    return {question.key for question, _ in asked(plan.questions) if question.own_pictures}
+
+
 def question_folder(workspace: Workspace, release: Release, key: str) -> Path:
     """Return the folder of the generated pictures of a question."""
     folder = workspace.pictures(release)

@@ -35,6 +35,7 @@ from imindex.retrieval.audit.asking import (
     question_collections,
     question_digests,
     question_sources,
+    questions_with_pictures,
 )
 from imindex.retrieval.audit.chosen import protocol_digests
 from imindex.retrieval.audit.plan import BY_ORIGIN, Plan, Release
@@ -267,12 +268,28 @@ def _asked(
             for key, name in collections.items()
         }
         asked[release.name] = {key: own for key, own in found.items() if own}
+        known = {
+            name for one in plan.releases for name in (one.name, *question_collections(plan, one).values())
+        }
+        others = sorted({item.collection for item in items} - known)
+        for key in sorted(questions_with_pictures(plan) - asked[release.name].keys()):
+            note(_without_pictures(release, key, collections[key], others))
     for release in plan.releases:
         for key, source in question_sources(plan, release).items():
             name = collection_of(release.name, key)
             items = _find(plan, f"questions.{key}", source, "imitations", note, roots, collection=name)
             asked.setdefault(release.name, {})[key] = tuple(replace(item, collection=name) for item in items)
     return asked
+
+
+def _without_pictures(release: Release, key: str, collection: str, others: Sequence[str]) -> str:
+    """Say that the pictures of a question are missing; `others` are collections that nothing in the plan is about."""
+    near = difflib.get_close_matches(collection, others, 1, 0.8)
+    remedy = f"Correct {near[0]!r} to that" if near else "List them, with their prompts, arms and seeds"
+    return (
+        f"{release.name}: {release.pictures} lists no pictures of the collection {collection!r}, so questions.{key} "
+        f"will not be answered. {remedy}, or remove the question."
+    )
 
 
 def _asked_digest(items: Sequence[Item]) -> str:

@@ -32,6 +32,7 @@ from imindex.retrieval.audit.plan_table import (
 )
 from imindex.retrieval.findings import TOGETHER
 from imindex.retrieval.questions.settings import QuestionsTable
+from imindex.retrieval.questions.wording import meant
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -372,7 +373,8 @@ def _origins(path: Path, artists: ArtistsTable, tested: Sequence[str]) -> dict[s
     for name, origin in artists.origins.items():
         name = clean_name(name)
         if name not in tested:
-            raise ImindexError(f"{path}: artists.origins: {name!r} is not tested. Remove the line.")
+            remedy = meant(name, tested, "Remove the line.")
+            raise ImindexError(f"{path}: artists.origins: {name!r} is not tested. {remedy}")
         stated[name] = origin
     return dict(sorted(stated.items()))
 
@@ -382,7 +384,8 @@ def _training_images(path: Path, artists: ArtistsTable, tested: Sequence[str]) -
     for name, number in artists.training_images.items():
         name = clean_name(name)
         if name not in tested:
-            raise ImindexError(f"{path}: artists.training_images: {name!r} is not tested. Remove the line.")
+            remedy = meant(name, tested, "Remove the line.")
+            raise ImindexError(f"{path}: artists.training_images: {name!r} is not tested. {remedy}")
         stated[name] = number
     return dict(sorted(stated.items()))
 

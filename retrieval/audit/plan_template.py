@@ -80,6 +80,7 @@ placebos = "auto"                 # number of invented names, which the release 
 # placebo_seed = "from:placebo.seed"    # a secret file that determines these names, so that nobody can train on them;
                                   # its digest is registered. head -c 32 /dev/urandom > placebo.seed
 nameless = 20                     # control pictures, generated from the templates without the name
+# equal_seeds = true              # the pictures of all names, and those without a name, have the same seeds; not by API
 # generic = ["A painting"]        # control prompts that name no artist; per_generic = 20 pictures of each
 
 # One [[encoders]] per model. Several give one finding for each artist, from one test. Choose them on works alone, with
@@ -104,6 +105,9 @@ labels = ["Artwork", "Digital artwork", "Artwork from the public domain"]   # be
 # csls = 15                       # correct ranks for hubs by CSLS over so many neighbours; 0: by cosine
 # whiten = true                   # whiten all vectors by what is learnt on works (stats/METHODS.md)
 copies_rate = 0.05                # probability that an audit without copies has a candidate for a copy
+
+# Further questions, each with its own tests and its own section of the report: see docs/questions.md
+# [questions.name_adds]           # what the artist's name adds, beyond what any name adds; needs equal_seeds = true
 
 # [compare]
 # base = "sd-2.0"                 # the release that the others are compared with

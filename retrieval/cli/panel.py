@@ -238,9 +238,12 @@ def _show(result: PanelResult, view: View) -> None:
         )
     for note in result.notes:
         remark(note, view=view)
+    n = len(figures.artists)
+    missed = " “No” means not shown: this panel may be too small to show it." if figures.n_chosen < n else ""
     remark(
-        f"{figures.n_chosen} of {count(len(figures.artists), 'artist')} chosen more often than placebo names, at level "
-        f"{rule.level:g} after correction ({rule.adjust}).",
+        f"Shown for {figures.n_chosen} of {count(n, 'artist')}: people choose the imitation in more than one half of "
+        "the answers, and more often than placebo names in the artist's place, at level "
+        f"{rule.level:g} after correction ({rule.adjust}).{missed}",
         view=view,
     )
 

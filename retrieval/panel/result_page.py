@@ -68,6 +68,11 @@ def _found(figures: PanelFigures) -> str:
     n, untested = len(figures.artists), sum(one.p is None for one in figures.artists)
     if untested == n:
         return "Whether people chose the pictures as more like the artists' works cannot be tested with these answers."
+    if not figures.n_chosen:
+        return (
+            f"For none of {count(n, 'artist')} is it shown that people find the pictures made for the artist more like "
+            "the artist's works than pictures made for placebo names. That is not a finding that they do not."
+        )
     return (
         f"People chose the pictures made for {figures.n_chosen} of {count(n, 'artist')} as more like the artist's "
         "works, more often than pictures made for placebo names."

@@ -20,7 +20,7 @@ from imindex.retrieval.evidence.prompt_templates import template_labels
 from imindex.retrieval.questions.question import Plain
 from imindex.retrieval.questions.settings import Attributes
 from imindex.retrieval.questions.study import Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, percent
 from imindex.retrieval.results.questions import (
     ArtistAttribute,
     AttributeProbe,
@@ -431,7 +431,7 @@ def _group(key: str) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.0%}"
+    return "–" if share is None else percent(share)
 
 
 def _notes(

@@ -15,13 +15,15 @@ from imindex.retrieval.questions.prompt_classes import ClassSets
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Erasure, PromptClasses
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, meant, percent
 from imindex.retrieval.results.questions import ErasedArtist, ErasureAnswer, KeptArtist
 from imindex.retrieval.vectors.blocks import Float64
 from imindex.stats.equivalence import tost
 from imindex.stats.erasure import gone, gone_among_references, kept
 from imindex.stats.multiple import is_called
 from imindex.stats.named_sets import NamedSet, change_of_auc, compare_names, in_cells
+
+MOST_MARGIN = 0.5
 
 
 class _Erasure(Plain):
@@ -34,15 +36,24 @@ class _Erasure(Plain):
                 "questions.erasure compares a release with the one before the erasure. Name that release in "
                 "compare.base."
             )
+        if len(asking.releases) == 1:
+            raise ImindexError(
+                f"questions.erasure compares the releases with {asking.base}, and there is no other one. Add the "
+                "release after the erasure."
+            )
+        if settings.margin >= MOST_MARGIN:
+            raise ImindexError(
+                f"questions.erasure.margin is {settings.margin:g}, but no AUC is above 1, so every "
+                "artist would be gone. Write a number below 0.5, such as 0.1."
+            )
         if not settings.erased:
             raise ImindexError(
                 "questions.erasure.erased is empty. List the artists that are said to be erased."
             )
         for name in settings.erased:
             if name not in asking.tested:
-                raise ImindexError(
-                    f"questions.erasure.erased: {name!r} is not in artists.tested. Add it there."
-                )
+                remedy = meant(name, asking.tested, "Add it there.")
+                raise ImindexError(f"questions.erasure.erased: {name!r} is not in artists.tested. {remedy}")
         if twice := sorted({name for name in settings.erased if settings.erased.count(name) > 1}):
             raise ImindexError(f"questions.erasure.erased lists {twice[0]!r} twice. Remove one of them.")
         for name in settings.releases:
@@ -325,7 +336,7 @@ def _statement(
         some = " by some way of asking" if n_ways > 1 else ""
         parts.append(f"{listed(remaining)} {'remains' if len(remaining) == 1 else 'remain'}{some}")
     if rest:
-        parts.append(f"for {listed(rest)} it is not decided")
+        parts.append(f"whether {listed(rest)} {'is' if len(rest) == 1 else 'are'} gone is not decided")
     counts = {
         verdict: sum(row.verdict == verdict for row in others) for verdict in ("kept", "lost", "undecided")
     }
@@ -364,9 +375,8 @@ def _notes(study: Study, settings: Erasure, shares: list[float], others: list[Ke
     known = [share for share in shares if not np.isnan(share)]
     if known and np.mean(known) < 0.8:
         yield (
-            f"With so few pictures, “gone” would be said of {np.mean(known):.0%} of names that the model does not "
-            "know: "
-            "“undecided” is no sign that something is left. More pictures per name decide more."
+            f"With so few pictures, “gone” is said of {percent(float(np.mean(known)))} of the names that the model "
+            "does not know: “undecided” is no sign that something is left. More pictures per name decide more."
         )
     if lost := [row.artist for row in others if row.verdict == "lost"]:
         yield f"Lost: {listed(lost, most=12)}."

@@ -389,7 +389,12 @@ def _statement(
     names = [row.artist for row in tested if is_called(row.p_adjusted, level=study.testing.level)]
     reference = f"{found.n_absent} artists who are stated to be absent from the training data"
     if not names:
-        limit = reach([found.resolution] * len(tested), level=study.testing.level, method=settings.adjust)
+        limit = reach(
+            [found.resolution] * len(tested),
+            level=study.testing.level,
+            method=settings.adjust,
+            references="absent artists",
+        )
         return (
             f"No artist was shown to resurface in the {found.n_pictures} pictures whose prompts name nobody, compared "
             f"with {reference} ({len(tested)} tested{f'; {limit}' if limit else ''})."

@@ -12,7 +12,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import LikelihoodRatio
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, percent
 from imindex.retrieval.results.questions import (
     CalibratedArtist,
     LikelihoodRatioAnswer,
@@ -371,10 +371,11 @@ def _statement(
             else "were not shown to be informative, and are not to be used"
         )
         parts.append(
-            f"Against {other}, likelihood ratios of artists who took no part in the calibration {verdict}: cost "
-            f"(Cllr) {one.cllr.value:.2f}, {one.confidence_level:.0%} interval {one.cllr.low:.2f} to "
-            f"{one.cllr.high:.2f}, where 1 is no information; {one.misleading_same.value:.0%} of own pictures and "
-            f"{one.misleading_different.value:.0%} of others’ mislead."
+            f"Against {other}, likelihood ratios {verdict}. Tried on artists who took no part in the calibration, "
+            f"they have a cost (Cllr) of {one.cllr.value:.2f}, {percent(one.confidence_level)} interval "
+            f"{one.cllr.low:.2f} to {one.cllr.high:.2f}, where 1 is no information; "
+            f"{percent(one.misleading_same.value)} of own pictures and "
+            f"{percent(one.misleading_different.value)} of others’ mislead."
         )
     if questioned:
         shown = [row for row in questioned if row.log10_lr is not None]

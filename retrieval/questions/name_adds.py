@@ -14,7 +14,7 @@ from imindex.retrieval.evidence.prompt_templates import template_of
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import NameAdds
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed, reach
+from imindex.retrieval.questions.wording import listed, percent, reach
 from imindex.retrieval.results.questions import AddedByName, NameAddsAnswer
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.stats.keyed import generator
@@ -247,7 +247,7 @@ def _statement(
         )
     if len(shares):
         text += (
-            f" On average over the {len(shares)} artists whose pictures move, {float(shares.mean()):.0%} of the "
+            f" On average over the {len(shares)} artists whose pictures move, {percent(float(shares.mean()))} of the "
             "movement from no name to the artist’s name "
             "is along the direction that invented names share."
         )

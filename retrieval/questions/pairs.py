@@ -13,6 +13,7 @@ from imindex.indexer.core.slug import safe_name
 from imindex.indexer.generate.artists_file import normalized
 from imindex.indexer.generate.prompts import Shot, picture_seed
 from imindex.retrieval.questions.settings import Together
+from imindex.retrieval.questions.wording import meant
 from imindex.stats.keyed import generator
 
 FIRST, SECOND = "{artist}", "{other}"
@@ -168,7 +169,8 @@ def pairs_of(settings: Together, tested: Sequence[str], seed: int) -> tuple[Pair
         for name in pair:
             if name not in tested:
                 raise ImindexError(
-                    f"{where}: {name!r} is not a tested artist. List it under artists.tested, or name another."
+                    f"{where}: {name!r} is not a tested artist. "
+                    + meant(name, tested, "List it under artists.tested, or name another.")
                 )
         if pair[0] == pair[1]:
             raise ImindexError(f"{where} names {pair[0]!r} twice. Name two artists.")

@@ -22,7 +22,7 @@ from imindex.retrieval.questions.named_prompts import (
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import PromptClass, PromptClasses
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed, reach
+from imindex.retrieval.questions.wording import listed, meant, reach
 from imindex.retrieval.results.questions import ByPromptClass, PromptClassesAnswer, PromptClassResult
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.stats.keyed import generator
@@ -36,13 +36,15 @@ KEY = "prompt_classes"
 
 class _PromptClasses(Plain):
     key, answered = KEY, PromptClassesAnswer
+    own_pictures = True
 
     def check(self, asking: Asking, settings: PromptClasses) -> None:
         """Check the classes, and that aliases belong to tested artists."""
         check_classes(f"questions.{KEY}", settings.classes, settings.per_name)
         for name in settings.aliases:
             if name not in asking.tested:
-                raise ImindexError(f"questions.{KEY}.aliases: {name!r} is not tested. Remove the line.")
+                remedy = meant(name, asking.tested, "Remove the line.")
+                raise ImindexError(f"questions.{KEY}.aliases: {name!r} is not tested. {remedy}")
         uses = any(
             PLACEHOLDERS[-1] in kind.template + kind.negative
             for one in settings.classes

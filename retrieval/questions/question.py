@@ -71,6 +71,9 @@ class Question(Protocol[S_contra]):
     answered: type[QuestionAnswer]
     """The type of its answer."""
 
+    own_pictures: bool
+    """Whether it cannot be answered by the main pictures: a manifest of existing pictures must list some for it."""
+
     def check(self, asking: Asking, settings: S_contra) -> None:
         """Refuse settings that cannot be answered, before anything is generated.
 
@@ -102,6 +105,8 @@ class Question(Protocol[S_contra]):
 
 class Plain:
     """Base of questions without checks, pictures and files of their own."""
+
+    own_pictures = False
 
     def check(self, asking: Asking, settings: Any) -> None:
         """Accept all settings."""

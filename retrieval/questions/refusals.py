@@ -248,7 +248,7 @@ def _notes(
         )
     elif fewest is not None and fewest > 1:
         notes.append(
-            f"With these invented names, no fewer than {fewest} artists can be found, all of them together."
+            f"With these invented names, either at least {fewest} artists are found together or none."
         )
     left_out = [row.artist for row in rows if row.n_left_out]
     if left_out:

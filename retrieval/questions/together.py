@@ -15,7 +15,7 @@ from imindex.retrieval.questions.pairs import Pair, PairPrompts, pairs_of, templ
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Together
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed, reach
+from imindex.retrieval.questions.wording import listed, percent, reach
 from imindex.retrieval.results.questions import NameInPair, PairPresence, SetsOfArtists, TogetherAnswer
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.stats.intervals import Interval
@@ -38,6 +38,7 @@ from imindex.stats.together import (
 
 class _Together(Plain):
     key, answered = "together", TogetherAnswer
+    own_pictures = True
 
     def check(self, asking: Asking, settings: Together) -> None:
         """Refuse pairs, templates and numbers that cannot be asked or answered."""
@@ -540,15 +541,16 @@ def _statement(  # noqa: PLR0913
     text += f" In {n_both} of {n_pairs} pairs both do." if n_pairs else " In no pair can both be tested."
     if not np.isnan(share) and np.isfinite([ends.low, ends.high]).all():
         text += (
-            f" Of what the names add alone, {share:.0%} remains beside the other name "
-            f"({study.testing.confidence_level:.0%} interval {ends.low:.0%} to {ends.high:.0%})."
+            f" Of what the names add alone, {percent(share)} remains beside the other name "
+            f"({percent(study.testing.confidence_level)} interval {percent(ends.low)} to {percent(ends.high)})."
         )
     for one in sets:
         if one.recall is not None and one.false_inclusion is not None and one.exact is not None:
             by = "By single pictures" if one.size == 1 else f"By {one.size} pictures together"
             text += (
-                f" {by}, {one.recall:.0%} of the named artists are recognised, {one.false_inclusion:.1%} of the others "
-                f"are taken to be there, and {one.exact:.0%} of the answers are exactly the two."
+                f" {by}, {percent(one.recall)} of the named artists are recognised, "
+                f"{percent(one.false_inclusion, 1)} of the others are taken to be there, and "
+                f"{percent(one.exact)} of the answers are exactly the two."
             )
     return text
 
@@ -593,8 +595,8 @@ def _notes(
     for one in worse:
         notes.append(
             f"With {one.size} pictures a set, artists who are not named are included more often than the "
-            f"{settings.false_inclusion:.0%} that placebo names calibrate: pictures of two artists differ in kind from "
-            "those of placebo names. Read the recall beside the measured false inclusions."
+            f"{percent(settings.false_inclusion)} that placebo names calibrate: pictures of two artists differ in kind "
+            "from those of placebo names. Read the recall beside the measured false inclusions."
         )
     if sets:
         notes.append(

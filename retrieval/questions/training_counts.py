@@ -10,7 +10,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import TrainingCounts
 from imindex.retrieval.questions.study import Study
-from imindex.retrieval.questions.wording import listed
+from imindex.retrieval.questions.wording import listed, percent
 from imindex.retrieval.results.questions import CountedArtist, TrainingCountsAnswer
 from imindex.stats.exposure import (
     LEAST_ARTISTS,
@@ -65,7 +65,7 @@ class _TrainingCounts(Plain):
             release=study.release,
             encoder=study.encoder,
             statement=_statement(study, settings, len(used), related, located),
-            notes=tuple(_notes(study, used)),
+            notes=tuple(_notes(study, used, related)),
             measure=cast(Literal["auc", "score"], settings.measure),
             level=study.testing.level,
             confidence_level=study.testing.confidence_level,
@@ -135,7 +135,7 @@ def _statement(
     level = study.testing.level
     rises = "rises" if related.pvalue <= level else "was not shown to rise"
     ends = (
-        f" {study.testing.confidence_level:.0%} interval {related.low:.2f} to {related.high:.2f},"
+        f" {percent(study.testing.confidence_level)} interval {related.low:.2f} to {related.high:.2f},"
         if np.isfinite([related.low, related.high]).all()
         else ""
     )
@@ -159,8 +159,13 @@ def _statement(
     return text
 
 
-def _notes(study: Study, used: list[str]) -> list[str]:
+def _notes(study: Study, used: list[str], related: Association | None) -> list[str]:
     notes = [NOISY]
+    if related is not None and related.pvalue <= study.testing.level and related.low <= 0:
+        notes.append(
+            f"The test finds a rise, but the interval of the rank correlation includes 0: {len(used)} artists are "
+            "few, and each of them matters. More artists make it narrower."
+        )
     uncounted = [artist for artist in study.tested if artist not in study.training_images]
     if uncounted:
         notes.append(f"Without a count, and left out: {listed(uncounted)}.")

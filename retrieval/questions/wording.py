@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 from imindex.stats.multiple import Method, fewest_findable
 
@@ -22,7 +23,34 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"
 
 
-def reach(resolution: Sequence[float], *, level: float, method: Method) -> str:
+def meant(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the remedy for a name that is not known: the known name that is nearly the same, or else another remedy.
+
+    Examples
+    --------
+    >>> meant("Ada Exampel", ["Ada Example", "Bo Sample"], "Remove the line.")
+    'Did you mean Ada Example?'
+    >>> meant("Cy", ["Ada Example", "Bo Sample"], "Remove the line.")
+    'Remove the line.'
+    """
+    near = difflib.get_close_matches(name, list(known), 1, 0.8)
+    return f"Did you mean {near[0]}?" if near else otherwise
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Format a share in words, as the report does.
+
+    Examples
+    --------
+    >>> percent(0.643), percent(0.0213, 1)
+    ('64 %', '2.1 %')
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
+def reach(
+    resolution: Sequence[float], *, level: float, method: Method, references: str = "invented names"
+) -> str:
     """Say how many findings a design can have at least, as a part of a sentence; empty if a single one is possible.
 
     Parameters
@@ -31,19 +59,19 @@ def reach(resolution: Sequence[float], *, level: float, method: Method) -> str:
         Smallest possible p-value of each test.
     level : float
     method : {"holm", "bh", "by"}
+    references : str
+        What the tests compare with.
 
     Examples
     --------
     >>> reach([1 / 20] * 24, level=0.05, method="bh")
-    'with so few references, no fewer than 24 can be found, all of them together'
+    'with so few invented names, either at least 24 are found together or none'
     >>> reach([1 / 20] * 24, level=0.05, method="holm"), reach([1 / 500] * 24, level=0.05, method="bh")
-    ('with so few references, none can be found', '')
+    ('with so few invented names, none can be found', '')
     """
     fewest = fewest_findable(resolution, level=level, method=method) if len(resolution) else 1
     if fewest is None:
-        return "with so few references, none can be found"
+        return f"with so few {references}, none can be found"
     return (
-        f"with so few references, no fewer than {fewest} can be found, all of them together"
-        if fewest > 1
-        else ""
+        f"with so few {references}, either at least {fewest} are found together or none" if fewest > 1 else ""
     )

@@ -67,7 +67,8 @@ def percent(value: float | None, digits: int = 0) -> str:
     if value is None:
         return DASH
     if value < 0:
-        return f"−{percent(-value, digits)}"
+        text = percent(-value, digits)
+        return f"−{text}" if text[0] not in "<>" else f"{'>' if text[0] == '<' else '<'} −{text[2:]}"
     shown, least = 100 * value, 10.0**-digits
     if 0 < shown <= least / 2:
         return f"< {least:g} %"

@@ -242,7 +242,8 @@ def families(n: int, rng: np.random.Generator) -> Iterator[Row]:
                 hits.append(any(false[:asked]))
         for asked, hits in any_false.items():
             yield {
-                "question": "corrections", "world": f"nothing, {asked} questions asked, {method} within each",
+                "question": "corrections",
+                "world": f"nothing, {asked} question{'s' * (asked > 1)} asked, {method} within each",
                 "any false finding": np.mean(hits),
             }  # fmt: skip
 

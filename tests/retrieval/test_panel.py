@@ -530,7 +530,9 @@ def test_a_panel_with_one_answer_has_no_intervals_and_no_error(key: PanelKey) ->
     assert "People chose" not in result_page(result)
     assert all(one.low is None for one in result.everybody.artists)
     assert evaluate(key, [answer(key, 1, guessing, n=0)]).everybody.n_raters == 0
-    result_page(result)
+    page = result_page(result)
+    assert "is it shown that people find" in page and "That is not a finding that they do not." in page
+    assert "People chose the pictures made for 0 of" not in page
 
 
 # Commands

@@ -18,7 +18,7 @@ from imindex.indexer.generate.prompts import shots
 from imindex.indexer.sources.item import Item
 from imindex.retrieval.audit.asking import check_questions
 from imindex.retrieval.audit.audit import Outcome
-from imindex.retrieval.audit.inputs import _asked_digest
+from imindex.retrieval.audit.inputs import _asked_digest, gather
 from imindex.retrieval.audit.plan import plan_of, read_plan
 from imindex.retrieval.audit.recompute import audit_digests, recompute, stored_rendered
 from imindex.retrieval.audit.run import Compute, Run, Workspace
@@ -216,6 +216,14 @@ def test_answers_are_kept_until_a_setting_changes(asked: tuple[Path, Outcome]) -
             '[questions.erasure]\nerased = ["Nobody"]',
             "questions.erasure.erased: 'Nobody' is not in artists.tested",
         ),
+        (
+            f'[questions.erasure]\nerased = ["{ERASED[:-1]}"]',
+            f"{ERASED[:-1]!r} is not in artists.tested. Did you mean {ERASED}?",
+        ),
+        (
+            '[questions.erasure]\nerased = ["{erased}"]\nmargin = 0.6',
+            "every artist would be gone. Write a number below 0.5",
+        ),
         ("[questions.erasure]", "questions.erasure.erased is empty"),
         ('[questions.erasure]\nerased = ["{erased}"]\nreleases = ["before"]', "'before' is the base"),
         ("[questions.prompt_classes]", "classes is empty"),
@@ -261,13 +269,32 @@ def test_a_release_cannot_take_the_place_of_the_pictures_of_a_question(
         check_questions(plan_of(plan, text), {"before": PLACEBOS, name: PLACEBOS}, {}, {})
 
 
+def test_pictures_that_the_manifest_does_not_list_for_a_question_are_missed_before_the_audit(
+    tmp_path: Path,
+) -> None:
+    plan = write_world(tmp_path)
+    manifest = tmp_path / "manifest.jsonl"
+    text = manifest.read_text().replace("before / prompt_classes", "before/prompt-classes")
+    manifest.write_text(
+        "".join(line for line in text.splitlines(keepends=True) if "after / prompt_classes" not in line)
+    )
+    said: list[str] = []
+    gather(read_plan(plan), said.append)
+    before, after = (line for line in said if "questions.prompt_classes will not be answered" in line)
+    assert before.startswith(
+        "before: manifest.jsonl lists no pictures of the collection 'before / prompt_classes'"
+    )
+    assert "Correct 'before/prompt-classes' to that, or remove the question." in before
+    assert "List them, with their prompts, arms and seeds" in after
+
+
 def test_a_design_that_can_find_nobody_does_not_say_that_nobody_was_found(
     asked: tuple[Path, Outcome],
 ) -> None:
     """19 placebo names and 4 artists with bh: one found name has p = 0.05 x 4, so four are needed together."""
     for kind, release in ((PromptClassesAnswer, "before"), (NameAddsAnswer, "before")):
         (answer,) = answers(asked[1], kind, release)
-        assert "no fewer than 4 can be found, all of them together" in answer.statement
+        assert "either at least 4 are found together or none" in answer.statement
 
 
 def test_blocked_pictures_of_a_question_are_told(asked: tuple[Path, Outcome]) -> None:
@@ -277,6 +304,12 @@ def test_blocked_pictures_of_a_question_are_told(asked: tuple[Path, Outcome]) ->
         note.startswith(f"1 of {n} pictures that were made for this question") for note in answer.notes
     )
     assert {row.n_placebos for row in answer.artists} == {19}
+
+
+def test_columns_of_words_are_aligned_at_the_left(asked: tuple[Path, Outcome]) -> None:
+    page = (asked[0].parent / "audit" / "report.html").read_text(encoding="utf-8")
+    assert '<th scope="col">verdict</th>' in page and "<td>undecided</td>" in page
+    assert '<th scope="col" class="n">p of the name</th>' in page
 
 
 def test_an_erasure_pairs_the_cells_and_names_that_both_releases_have() -> None:

@@ -75,9 +75,16 @@ def _artists(answer: AttributesAnswer, rows: list[AttributesOfArtist]) -> Table:
 def _found(rows: list[AttributesOfArtist]) -> Table:
     return Table(
         title="Each attribute that was found, in words",
-        head=("artist", "the works", "the pictures", "p", "p corrected"),
+        head=(
+            "artist",
+            "attribute",
+            "a work",
+            "a picture of the name, which is nearer to it",
+            "p",
+            "p corrected",
+        ),
         rows=tuple(
-            (row.artist, *_in_words(one), p_value(one.p), p_value(one.p_adjusted))
+            (row.artist, _title(one.key), *_in_words(one), p_value(one.p), p_value(one.p_adjusted))
             for row in rows
             for one in row.attributes
             if one.found
@@ -87,21 +94,19 @@ def _found(rows: list[AttributesOfArtist]) -> Table:
 
 
 def _in_words(one: ArtistAttribute) -> tuple[str, str]:
+    """Return the value of the works, and how the pictures differ from those of invented names.
+
+    The works are not said to have more or less than others: what tells them is how near they are to one value.
+    """
     key = one.key.removeprefix(_PROBE)
     if key != one.key:
-        return (f"{_title(one.key)}: {number(one.works, 3)}",
-                f"{number(one.own, 3)}, invented names {number(one.placebo, 3)}")  # fmt: skip
+        return number(one.works, 3), f"{number(one.own, 3)}, invented names {number(one.placebo, 3)}"
     attribute = BY_KEY[key]
-
-    def phrase(subject: str, value: float | None, other: float | None, than: str) -> str:
-        if value is None or other is None:
-            return "–"
-        text = attribute.compared(value, other, than)
-        return text.replace("The picture ", f"{subject}: ", 1)
-
     return (
-        phrase("a work", one.works, one.others, "other artists’ works"),
-        phrase("a picture of the name", one.own, one.placebo, "one of an invented name"),
+        "–" if one.works is None else attribute.shown(one.works),
+        "–"
+        if one.own is None or one.placebo is None
+        else attribute.compared(one.own, one.placebo, "one of an invented name").removeprefix("The picture "),
     )
 
 
@@ -131,7 +136,12 @@ def _shares(answer: AttributesAnswer) -> Table:
         whole = by_group.get("all")
         return (
             name,
-            *(f"{percent_or_dash(one.share)} ({percent_or_dash(one.last)})" for one in groups),
+            *(
+                "–"
+                if one.share is None and one.last is None
+                else f"{percent_or_dash(one.share)} ({percent_or_dash(one.last)})"
+                for one in groups
+            ),
             percent_or_dash(whole.share) if whole else "–",
             percent_span(whole.low, whole.high) if whole else "–",
             number(auc),
@@ -156,7 +166,7 @@ def _shares(answer: AttributesAnswer) -> Table:
 
 def percent_or_dash(share: float | None) -> str:
     """Format a share that may be negative or above 1; a dash if it is missing."""
-    return "–" if share is None else percent(share) if 0 <= share <= 1 else f"{100 * share:.0f} %"
+    return "–" if share is None else percent(share)
 
 
 def _clear(row: AttributesOfArtist) -> bool:

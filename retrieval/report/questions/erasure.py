@@ -28,7 +28,7 @@ def section(identity: str, answer: ErasureAnswer) -> Section:
         tables=(
             Table(
                 title="Erased artists, by way of asking",
-                head=("artist", "asked by", "AUC before", "AUC", "interval", "p", "pictures", "verdict"),
+                head=("artist", "asked by", "AUC before", "AUC", "interval", "p of the name", "pictures", "verdict"),
                 rows=tuple(_erased_cells(row) for row in answer.artists),
                 strong=tuple(n for n, row in enumerate(answer.artists) if row.verdict == "remains"),
             ),
@@ -102,8 +102,8 @@ def _gone(identity: str, answer: ErasureAnswer, artist: str) -> Figure | None:
     }
     heading = f"What is left of {shown(artist)}"
     reading = (
-        f"Of {count(len(rows), 'way')} of asking, {said['gone']} say gone, {said['remains']} remains and "
-        f"{said['undecided']} undecided. Gone: the whole interval is left of the line."
+        f"Of {count(len(rows), 'way')} of asking, {said['gone']} say “gone”, {said['remains']} “remains” and "
+        f"{said['undecided']} “undecided”. Gone: the whole interval is left of the line."
     )
     keys = (
         ("key-empty", answer.base),

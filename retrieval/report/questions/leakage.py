@@ -147,7 +147,7 @@ def _figure(identity: str, answer: LeakageAnswer, rows: list[LeakedArtist]) -> F
         f"Mean log odds of the nearest tenth of {count(answer.n_pictures, 'picture')} minus the median, in standard "
         "deviations. "
         f"{count(beyond, 'tested artist')} of {len(rows)} {'is' if beyond == 1 else 'are'} beyond the line, which "
-        f"{answer.level:.0%} of absent artists pass at most."
+        f"{percent(answer.level)} of absent artists pass at most."
         if limit is not None
         else f"Mean log odds of the nearest tenth of {count(answer.n_pictures, 'picture')} minus the median, in "
         "standard deviations. There are too few absent artists for a finding."

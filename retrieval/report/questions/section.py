@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from imindex.retrieval.report.figures.axes import Figure
+from imindex.retrieval.report.text import DASH
+
+_STARTS_WITH_WORD = re.compile(r"[“\"(]?[^\W\d_]")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,26 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     strong: tuple[int, ...] = ()
     folded: bool = False
+
+    @property
+    def words(self) -> frozenset[int]:
+        """Return the numbers of the columns to align at the left: names, and columns where most cells are words.
+
+        Examples
+        --------
+        >>> rows = (("Ada", "in the style of", "0.50 to 0.97", "–"), ("Bo", "–", "–", "12"))
+        >>> sorted(Table("Artists", ("artist", "asked by", "interval", "pictures"), rows).words)
+        [0, 1]
+        """
+        return frozenset(
+            {0}
+            | {
+                place
+                for place in range(1, len(self.head))
+                for cells in [[row[place] for row in self.rows if row[place] != DASH]]
+                if 2 * sum(_STARTS_WITH_WORD.match(cell) is not None for cell in cells) > len(cells)
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def section(identity: str, answer: TrainingCountsAnswer) -> Section:
             "nearly as well."
         ),
         shows_not=(
-            "It does not show that the stated numbers are right, and not what would happen if works were removed: "
+            "It does not show that the stated numbers are right, nor what would happen if works were removed: "
             "artists with many works also differ in other ways, such as fame. A threshold of these artists, this "
             "release and this encoder is not a threshold for others."
         ),
