@@ -12,7 +12,7 @@ from imindex.indexer.core.errors import ImindexError
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import LikelihoodRatio
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed, percent
+from imindex.retrieval.questions.wording import cost, listed, percent
 from imindex.retrieval.results.questions import (
     CalibratedArtist,
     LikelihoodRatioAnswer,
@@ -372,8 +372,8 @@ def _statement(
         )
         parts.append(
             f"Against {other}, likelihood ratios {verdict}. Tried on artists who took no part in the calibration, "
-            f"they have a cost (Cllr) of {one.cllr.value:.2f}, {percent(one.confidence_level)} interval "
-            f"{one.cllr.low:.2f} to {one.cllr.high:.2f}, where 1 is no information; "
+            f"they have a cost (Cllr) of {cost(one.cllr.value)}, {percent(one.confidence_level)} interval "
+            f"{cost(one.cllr.low)} to {cost(one.cllr.high)}, where 1 is no information; "
             f"{percent(one.misleading_same.value)} of own pictures and "
             f"{percent(one.misleading_different.value)} of others’ mislead."
         )

@@ -316,17 +316,20 @@ def _statement(
 ) -> str:
     if not any(one.n_judged for one in results):
         return "This cannot be answered: there are no pictures of any class whose artist can be judged."
-    parts = []
+    limits = []
     for one in results:
         tests = [
             1 / (1 + row.n_placebos) for row in rows if row.prompt_class == one.name and row.p is not None
         ]
-        limit = "" if one.n_found else reach(tests, level=study.testing.level, method=settings.adjust)
-        parts.append(
-            f"“{one.name}”: {one.n_found} of {one.n_judged}{' pushed away' if one.negative else ''}"
-            f"{f' ({limit})' if limit else ''}"
-        )
-    return f"Artists whose name is shown to make a difference, by class of prompts: {'; '.join(parts)}."
+        limits.append("" if one.n_found else reach(tests, level=study.testing.level, method=settings.adjust))
+    common = limits[0] if len(limits) > 1 and len(set(limits)) == 1 else ""
+    parts = [
+        f"“{one.name}”: {one.n_found} of {one.n_judged}{' pushed away' if one.negative else ''}"
+        f"{f' ({limit})' if limit and not common else ''}"
+        for one, limit in zip(results, limits, strict=True)
+    ]
+    text = f"Artists whose name is shown to make a difference, by class of prompts: {'; '.join(parts)}."
+    return f"{text} In each class, {common}." if common else text
 
 
 def _notes(

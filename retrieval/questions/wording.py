@@ -48,6 +48,20 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def cost(value: float) -> str:
+    """Format a log-likelihood-ratio cost: a value that differs from 1, which is no information, is never shown as 1.
+
+    Examples
+    --------
+    >>> cost(0.8125), cost(0.9981), cost(1.0), cost(1.00002)
+    ('0.81', '0.998', '1.00', '1.00002')
+    """
+    digits = 2
+    while digits < 8 and value != 1 and float(f"{value:.{digits}f}") == 1:
+        digits += 1
+    return f"{value:.{digits}f}"
+
+
 def reach(
     resolution: Sequence[float], *, level: float, method: Method, references: str = "invented names"
 ) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imindex.retrieval.questions.wording import cost
 from imindex.retrieval.report.figures.likelihood_ratios import tippett_plot
 from imindex.retrieval.report.questions.section import Section, Table
 from imindex.retrieval.report.text import DASH, number, percent, percent_span
@@ -111,8 +112,8 @@ def _validation_cells(one: ValidatedRatios) -> tuple[str, ...]:
         one.other,
         f"{one.n_artists:,}",
         f"{one.n_others:,}",
-        number(one.cllr),
-        f"{number(one.cllr_low)} to {number(one.cllr_high)}",
+        cost(one.cllr),
+        f"{cost(one.cllr_low)} to {cost(one.cllr_high)}",
         number(one.cllr_min),
         number(one.loss),
         percent(one.equal_error_rate),
