@@ -18,7 +18,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from imindex.indexer.core.digest import json_digest
-from imindex.indexer.system.atomic import make_folder, write_file
+from imindex.indexer.system.atomic import clear_file, make_folder, write_file
 from imindex.retrieval.findings import TOGETHER
 from imindex.retrieval.report.limits import limits
 from imindex.retrieval.report.rows import agreement, combined_report_wide, report_result, report_wide
@@ -154,7 +154,7 @@ def write(report: Report, folder: Path, *, base: Path, pictures: bool = True) ->
     for name, data in files.items():
         write_file(folder / name, data)
     for name in set(files_of_answers(folder)) - set(files):
-        (folder / name).unlink(missing_ok=True)
+        clear_file(folder / name)
     return [folder / name for name in files]
 
 
