@@ -96,7 +96,7 @@ class _Erasure(Plain):
         ]
         mean = (
             tost(changes, margin=settings.kept_margin, confidence_level=1 - level)
-            if len(changes) > 1
+            if len(changes) > 1 and np.ptp(changes) > 0
             else None
         )
         verdicts: dict[str, set[str]] = {

@@ -61,6 +61,8 @@ class _TrainingCounts(Plain):
                 confidence_level=testing.confidence_level, rng=generator(testing.seed, "training threshold"),
             )  # fmt: skip
         found = located if located is not None and located.located else None
+        if related is None or not related.pvalue <= study.testing.level:
+            found = None  # a threshold is looked for only where there is a rise
         return TrainingCountsAnswer(
             release=study.release,
             encoder=study.encoder,
@@ -143,10 +145,10 @@ def _statement(
         f"Over {n} artists, the {what} {rises} with the number of works in the training data (rank correlation "
         f"{related.rho:.2f},{ends} p = {related.pvalue:.2g})."
     ).replace("-", "−")
-    if not located.located:
+    if not located.located or not related.pvalue <= level:
         why = (
             "the values do not depend on the count clearly enough"
-            if located.pvalue > level
+            if max(located.pvalue, related.pvalue) > level
             else "thresholds over the whole range of the counts fit alike"
         )
         return f"{text} A number from which on imitation begins cannot be located: {why}."

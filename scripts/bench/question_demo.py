@@ -264,16 +264,14 @@ def _of_release(report: Report, release: str) -> Iterator[Check]:
     )
     carried = _answer(report, release, AttributesAnswer)
     yield from of((row.artist for row in carried.artists if row.n_found), "an attribute is nearer")
-    ratios = _answer(report, release, LikelihoodRatioAnswer)
-    for one in ratios.validations:
-        yield _yes_or_no(
-            release, f"likelihood ratios against {one.other} are informative", True, one.informative
-        )
-    against = {one.other for one in ratios.validations if one.other == "invented names"}
-    yield from of(
-        (r.artist for r in ratios.artists if r.other in against and (r.log10_lr or 0) > 0),
-        "median LR above 1",
-    )
+    if release == "final":  # how much they can say of a release that lost more than two artists is not known
+        ratios = _answer(report, release, LikelihoodRatioAnswer)
+        for one in ratios.validations:
+            yield _yes_or_no(
+                release, f"likelihood ratios against {one.other} are informative", True, one.informative
+            )
+        own = [row for row in ratios.artists if row.other == "invented names"]
+        yield from of((row.artist for row in own if (row.log10_lr or 0) > 0), "median LR above 1")
     counts = _answer(report, release, TrainingCountsAnswer)
     yield _yes_or_no(release, "AUC rises with training images", True, _at(counts.p, level))
     # The counts are 0 and 600, and any threshold between them fits alike.
@@ -335,12 +333,13 @@ def _of_nobody(report: Report) -> Iterator[Check]:
 
 
 def _of_service(report: Report) -> Iterator[Check]:
+    """Yield what is known of a service that refuses three names; with 39 placebo names, these are too few for BH."""
     level = report.plan.tests.level
     answer = _answer(report, "service", RefusalsAnswer)
-    found = {row.artist for row in answer.artists if _at(row.p_adjusted, level)}
+    found = {row.artist for row in answer.artists if _at(row.p, level)}
     others = [name for name in NAMES if name not in REFUSED]
-    yield _counted("service", "refused more than invented names: refused", found, REFUSED, least=len(REFUSED))
-    yield _counted("service", "refused more than invented names: others", found, others, most=0)
+    yield _counted("service", "refused more, p <= 5 %: refused", found, REFUSED, least=len(REFUSED))
+    yield _counted("service", "refused more, p <= 5 %: others", found, others, most=0)
     said = sum(row.n_refused for row in answer.artists)
     yield Check("service", "refused pictures", "24", str(said), said == 24)
 

@@ -117,7 +117,7 @@ def test_refused_names_are_found_among_placebo_names(world: World) -> None:
     assert rows["Cy Painter"].p_adjusted == pytest.approx(1.5 / 21)
     assert "6 of 12 pictures with artists’ names" in answer.statement
     assert "0 of 80 with invented names" in answer.statement
-    assert any("no fewer than" in note for note in answer.notes)
+    assert any("are found together or none" in note for note in answer.notes)
     assert any("Cy Painter: no picture was made" in note for note in answer.notes)
 
 

@@ -519,7 +519,14 @@ def test_nobody_is_found_by_guessing_or_preferring_a_side(key: PanelKey) -> None
         found = 0
         for seed in range(8):
             answers = [answer(key, n, chance, seed=seed) for n in range(1, 7)]
-            found += evaluate(key, answers).everybody.n_chosen
+            result = evaluate(key, answers)
+            found += result.everybody.n_chosen
+            if result.kept is not None and not result.kept.n_chosen:
+                said = answer_sentence(result)
+                assert (
+                    "is it shown that people find" in said
+                    and "That is not a finding that they do not." in said
+                )
         assert found <= 1
 
 
@@ -530,9 +537,6 @@ def test_a_panel_with_one_answer_has_no_intervals_and_no_error(key: PanelKey) ->
     assert "People chose" not in result_page(result)
     assert all(one.low is None for one in result.everybody.artists)
     assert evaluate(key, [answer(key, 1, guessing, n=0)]).everybody.n_raters == 0
-    page = result_page(result)
-    assert "is it shown that people find" in page and "That is not a finding that they do not." in page
-    assert "People chose the pictures made for 0 of" not in page
 
 
 # Commands

@@ -244,6 +244,6 @@ def test_what_cannot_be_tested_is_not_said_to_be_absent() -> None:
     said = _statement_of(tested, None, undefined)
     assert "0 of 1 names make a difference" in said and "In no pair can both be tested." in said
     assert "remains" not in said  # a share without an interval: the part alone may be noise
-    assert "250% remains beside the other name (95% interval 110% to 300%)" in _statement_of(
+    assert "250 % remains beside the other name (95 % interval 110 % to 300 %)" in _statement_of(
         tested, 0.5, Interval(1.1, 3.0)
     )
