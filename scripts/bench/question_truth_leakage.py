@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Audit two releases of the demo for unprompted leakage: `leaking` shows one artist, and `final` does not.
 
-    scripts/bench/question_truth_leakage.py FOLDER [--per-prompt 30] [--works 6] [--others 3] [--encoder demo ...]
+    scripts/bench/question_truth_leakage.py FOLDER [--per-prompt 60] [--works 10] [--others 3] [--encoder demo ...]
         [--steps 20] [--figure FILE.svg]
 
 Neither release has seen the last 8 artists of the demo. The absent artists are these 8 and variants of their
@@ -130,9 +130,9 @@ class Design:
     encoders : tuple of str
     """
 
-    n_works: int = 6
+    n_works: int = 10
     n_others: int = 3
-    per_prompt: int = 30
+    per_prompt: int = 60
     steps: int = 20
     encoders: tuple[str, ...] = ("demo",)
 
