@@ -21,7 +21,6 @@ from imindex.indexer.demo.artists import NAMES
 from imindex.indexer.demo.diffusion import diffusion_folder
 from imindex.indexer.demo.diffusion.truth import ERASED
 from imindex.indexer.image_api.settings import Asking
-from imindex.indexer.terminal.output import print_json, print_table
 from imindex.retrieval.audit.audit import audit
 from imindex.retrieval.audit.demo import TRAINED, prepare
 from imindex.retrieval.audit.plan import read_plan
@@ -178,8 +177,8 @@ class _Notes(Show):
         print(text, file=sys.stderr)
 
 
-def check(folder: Path, *, as_json: bool = False, figures: Path | None = None) -> int:
-    """Run the audits in a folder, which resumes, and compare answers with the truth; return 0 if all are right."""
+def check(folder: Path, figures: Path | None = None) -> list[Check]:
+    """Run the audits in a folder, which resumes; compare answers with the truth, and write figures to `figures`."""
     folder.mkdir(parents=True, exist_ok=True)
     prepare(folder, n_works=8)
     for name in RELEASES:
@@ -187,23 +186,20 @@ def check(folder: Path, *, as_json: bool = False, figures: Path | None = None) -
             diffusion_folder(name, folder / "models" / name)
     main = _audited(folder, "questions", _plan(RELEASES, NAMES, FURTHER))
     nobody = _audited(folder, "nobody", _plan(("final",), STRANGERS))
-    checks = [one for release in RELEASES for one in _of_release(main, release)]
-    checks += [*_of_erasure(main), *_of_nobody(nobody), *_of_service(_service(folder)), *_of_leakage(folder)]
-    if as_json:
-        print_json([vars(one) for one in checks])
-    else:
-        print_table(
-            "The questions, where the truth is known",
-            ("audit of", "question", "expected", "found", "right"),
-            [
-                (one.release, one.what, one.expected, one.found, "yes" if one.right else "NO")
-                for one in checks
-            ],
-            left=4,
-        )
     if figures is not None:
         write_figures(main, figures)
-    return 0 if all(one.right for one in checks) else 1
+    of_releases = [one for release in RELEASES for one in _of_release(main, release)]
+    return [
+        *of_releases, *_of_erasure(main), *_of_nobody(nobody), *_of_service(_service(folder)), *_of_leakage(folder),
+    ]  # fmt: skip
+
+
+HEAD = ("audit of", "question", "expected", "found", "right")
+
+
+def rows(checks: Sequence[Check]) -> list[tuple[str, ...]]:
+    """Return the cells of a table, under `HEAD`."""
+    return [(one.release, one.what, one.expected, one.found, "yes" if one.right else "NO") for one in checks]
 
 
 def _plan(releases: Sequence[str], tested: Sequence[str], further: str = "") -> str:
