@@ -90,9 +90,8 @@ def _check_collections(plan: Plan) -> None:
         key = taken.get(release.name.casefold()) or taken.get(slug(release.name).casefold())
         if key:
             raise ImindexError(
-                f"{plan.path}: releases: {release.name!r} is what the pictures of questions.{key} are called. Use "
-                "another "
-                "name for the release."
+                f"{plan.path}: releases: {release.name!r} is what the pictures of questions.{key} are called. "
+                "Use another name for the release."
             )
 
 

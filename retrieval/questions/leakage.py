@@ -16,7 +16,7 @@ from imindex.indexer.generate.prompts import Shot, picture_seed, shots
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Leakage
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed, reach
+from imindex.retrieval.questions.wording import counted, listed, reach
 from imindex.retrieval.results.questions import (
     AbsentArtist,
     KindsDiffer,
@@ -387,7 +387,7 @@ def _statement(
 ) -> str:
     tested = [row for row in rows if row.p is not None]
     names = [row.artist for row in tested if is_called(row.p_adjusted, level=study.testing.level)]
-    reference = f"{found.n_absent} artists who are stated to be absent from the training data"
+    reference = f"{counted(found.n_absent, 'artist')} stated to be absent from the training data"
     if not names:
         limit = reach(
             [found.resolution] * len(tested),
@@ -426,8 +426,8 @@ def _notes(
             else f"no fewer than {fewest} of {n_tested} artists can be found together"
         )
         notes.append(
-            f"With {found.n_absent} absent artists and the correction over {n_tested}, {reach}. Finding one takes "
-            f"{references_needed(study.testing.level, n_tested)} absent artists."
+            f"With {counted(found.n_absent, 'absent artist')} and the correction over {n_tested}, {reach}. Finding "
+            f"one takes {references_needed(study.testing.level, n_tested)} absent artists."
         )
     if np.isnan(kinds.pvalue):
         notes.append(

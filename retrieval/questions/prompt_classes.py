@@ -22,7 +22,7 @@ from imindex.retrieval.questions.named_prompts import (
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import PromptClass, PromptClasses
 from imindex.retrieval.questions.study import Named, Study
-from imindex.retrieval.questions.wording import listed, meant, reach
+from imindex.retrieval.questions.wording import counted, listed, meant, reach
 from imindex.retrieval.results.questions import ByPromptClass, PromptClassesAnswer, PromptClassResult
 from imindex.retrieval.vectors.blocks import Float64, Int64
 from imindex.stats.keyed import generator
@@ -339,14 +339,13 @@ def _notes(
     n = max((row.n_placebos for row in rows), default=0)
     if n and 1 / (1 + n) > study.testing.level:
         notes.append(
-            f"With {n} placebo names no p-value is at or below the level: "
+            f"With {counted(n, 'placebo name')} no p-value is at or below the level: "
             f"{references_needed(study.testing.level)} are needed."
         )
     if sets.without_class:
         notes.append(
-            f"{sets.without_class:,} pictures are not used: their prompt is of no class or of several, or repeats a "
-            "prompt "
-            "and a seed."
+            f"Not used: {counted(sets.without_class, 'picture')} whose prompt is of no class or of several, or repeats "
+            "a prompt and a seed."
         )
     same = [name for name in study.tested if settings.aliases and name not in settings.aliases]
     if same and any(PLACEHOLDERS[-1] in kind.template for one in settings.classes for kind in kinds_of(one)):
@@ -360,7 +359,7 @@ def _notes(
     if tested and (fewest is None or fewest > 1):
         notes.append(
             f"Over all classes together, {f'no fewer than {fewest}' if fewest else 'none'} of {tested} pairs of an "
-            f"artist and a class can be found with {n} placebo names."
+            f"artist and a class can be found with {counted(n, 'placebo name')}."
         )
     notes.append(
         "The p-values are corrected over the artists of each class. Corrected over all classes together, "

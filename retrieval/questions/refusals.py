@@ -14,7 +14,7 @@ from imindex.indexer.image_api.outcome import BLOCKED, ERROR, NO_PICTURE, PICTUR
 from imindex.retrieval.questions.question import Asking, Plain
 from imindex.retrieval.questions.settings import Refusals
 from imindex.retrieval.questions.study import Study
-from imindex.retrieval.questions.wording import listed, reach
+from imindex.retrieval.questions.wording import counted, listed, reach
 from imindex.retrieval.results.questions import RefusalsAnswer, RefusedName
 from imindex.retrieval.vectors.blocks import Float64
 from imindex.stats.drift import Drift, drift_test, early_and_late
@@ -283,7 +283,7 @@ def _notes(
     digests = [one.sha256 for one in study.requests if one.sha256]
     if (same := len(digests) - len(set(digests))) > 0:
         notes.append(
-            f"{same} pictures are repetitions of others, byte by byte: the service may keep its answers."
+            f"Repetitions of others, byte by byte: {counted(same, 'picture')}. The service may keep its answers."
         )
     return notes
 

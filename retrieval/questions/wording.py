@@ -23,6 +23,17 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"
 
 
+def counted(n: int, noun: str) -> str:
+    """Format a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "picture"), counted(1200, "picture")
+    ('1 picture', '1,200 pictures')
+    """
+    return f"{n:,} {noun if n == 1 else noun + 's'}"
+
+
 def meant(name: str, known: Iterable[str], otherwise: str) -> str:
     """Return the remedy for a name that is not known: the known name that is nearly the same, or else another remedy.
 
