@@ -393,12 +393,14 @@ def test_a_picture_that_always_fails_becomes_an_error(tmp_path: Path) -> None:
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from imindex.indexer.generate.prompts import shots
 from imindex.indexer.image_api.ask import ask
 from imindex.indexer.image_api.settings import ApiSettings, Asking
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what it runs in the background
 wanted = shots(["Ada Example", "Bo Sample"], placebos=["Cy Invented"], per_artist=3, nameless=2)
 ask(wanted, Path(sys.argv[1]), ApiSettings(sys.argv[2], "fake-1"), release="r", seed=1,
     asking=Asking(per_minute=100_000, concurrency=2, backoff=0.01, timeout=20))
