@@ -532,13 +532,18 @@ def _statement(  # noqa: PLR0913
             else "This cannot be answered: no placebo name has the pictures that the artists have. List these pictures "
             "in the manifest."
         )
-    text = f"Beside another artist, {int(np.count_nonzero(found))} of {n_judged} names make a difference"
+    n_found = int(np.count_nonzero(found))
+    text = f"Beside another artist, {n_found} of {n_judged} names are shown to make a difference"
     names = [f"{row.artist} (beside {row.other})" for row, yes in zip(rows, found, strict=True) if yes]
     tests = [1 / (1 + row.n_references) for row in rows if row.p is not None]
     limit = "" if names else reach(tests, level=study.testing.level, method=settings.adjust)
     text += f": {listed(names)}." if names else f" ({limit})." if limit else "."
     n_pairs = sum(pair.p_both is not None and not np.isnan(pair.p_both) for pair in pairs)
-    text += f" In {n_both} of {n_pairs} pairs both do." if n_pairs else " In no pair can both be tested."
+    text += (
+        f" In {n_both} of {n_pairs} pairs this is shown of both."
+        if n_pairs
+        else " In no pair can both be tested."
+    )
     if not np.isnan(share) and np.isfinite([ends.low, ends.high]).all():
         text += (
             f" Of what the names add alone, {percent(share)} remains beside the other name "

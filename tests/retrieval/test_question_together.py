@@ -242,7 +242,7 @@ def test_what_cannot_be_tested_is_not_said_to_be_absent() -> None:
     assert "no placebo name has the pictures" in _statement_of([alone], None, undefined)
     tested = [with_settings(some, judged=True, p=0.5), with_settings(some, artist="Bo", other="Ada")]
     said = _statement_of(tested, None, undefined)
-    assert "0 of 1 names make a difference" in said and "In no pair can both be tested." in said
+    assert "0 of 1 names are shown to make a difference" in said and "In no pair can both be tested." in said
     assert "remains" not in said  # a share without an interval: the part alone may be noise
     assert "250 % remains beside the other name (95 % interval 110 % to 300 %)" in _statement_of(
         tested, 0.5, Interval(1.1, 3.0)
