@@ -231,7 +231,9 @@ class _Comparison:
             )
         for name in files_of_answers(self._folder):
             if name not in names and self._own:
-                self.faults.append(Fault(name, "is of a question that report.json does not answer"))
+                self.faults.append(
+                    Fault(name, "is a table that report.json does not have: it is of an earlier report")
+                )
 
 
 # Pages

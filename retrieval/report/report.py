@@ -200,10 +200,9 @@ def answers_tables(report: Report) -> dict[str, str]:
 
 
 def files_of_answers(folder: Path) -> list[str]:
-    """Return the names of the files in a folder that are called like tables of further questions, in order."""
-    keys = tuple(str(kind.__struct_config__.tag).replace("_", "-") for kind in get_args(AnyAnswer))
-    stems = (path.stem for path in folder.glob("*.csv"))
-    return sorted(f"{stem}.csv" for stem in stems if any(f"{stem}-".startswith(f"{key}-") for key in keys))
+    """Return the names of the tables of further questions in a folder, whichever report wrote them."""
+    names = {f"{name}.csv" for kind in get_args(AnyAnswer) for name in kind.table_names()}
+    return sorted(name for name in names if (folder / name).exists())
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str, dict[str, object]]]:

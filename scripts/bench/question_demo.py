@@ -2,7 +2,7 @@
 
 - `final` has learned 16 of 24 artists from 600 works each, and `erased` unlearned two of them.
 - To an audit of the other 8 artists alone, the truth is that nobody is imitated.
-- A service paints like `final`, and withholds the pictures of three names.
+- A service answers with the pictures of `final`, and refuses twelve names.
 - `leaking` paints some nameless pictures in the technique of one artist.
 """
 
@@ -53,8 +53,8 @@ PAIRS = (
     (STRANGERS[3], STRANGERS[4]),
 )
 """Artists who are named together. No release has learned any two of them together."""
-REFUSED = (LEARNED[1], LEARNED[8], STRANGERS[5])
-"""Names that the service refuses."""
+REFUSED = (*LEARNED[::2], *STRANGERS[::2])
+"""Names that the service refuses: 12, the fewest that 39 placebo names and BH can find of 24."""
 GONE, HALF_GONE = ERASED
 PLAN = """
 title = "Further questions, where the truth is known"
@@ -223,7 +223,7 @@ def _audited(folder: Path, name: str, text: str, asking: Asking | None = None) -
 
 
 def _service(folder: Path) -> Report:
-    """Audit a service on loopback that answers with the pictures that `final` made, and refuses three names."""
+    """Audit a service on loopback that answers with the pictures that `final` made, and refuses twelve names."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from tests.support.fake_image_api import image_api, of_folder, refuse_names
 
@@ -260,14 +260,19 @@ def _of_release(report: Report, release: str) -> Iterator[Check]:
     )
     carried = _answer(report, release, AttributesAnswer)
     yield from of((row.artist for row in carried.artists if row.n_found), "an attribute is nearer")
-    if release == "final":  # how much they can say of a release that lost more than two artists is not known
-        ratios = _answer(report, release, LikelihoodRatioAnswer)
-        for one in ratios.validations:
-            yield _yes_or_no(
-                release, f"likelihood ratios against {one.other} are informative", True, one.informative
-            )
-        own = [row for row in ratios.artists if row.other == "invented names"]
-        yield from of((row.artist for row in own if (row.log10_lr or 0) > 0), "median LR above 1")
+    ratios = _answer(report, release, LikelihoodRatioAnswer)
+    for one in ratios.validations:
+        what = f"likelihood ratios against {one.other} are informative"
+        if release == "final":
+            yield _yes_or_no(release, what, True, one.informative)
+        else:  # the erasure damaged the other artists too, so it is not known what they should say
+            yield Check(release, what, "not known", "yes" if one.informative else "no", True)
+    own = [row.artist for row in ratios.artists if row.other == "invented names" and (row.log10_lr or 0) > 0]
+    if release == "final":
+        yield from of(own, "median LR above 1")
+    else:
+        n = sum(name in own for name in known)
+        yield Check(release, "median LR above 1: learned", "not known", f"{n} of {len(known)}", True)
     counts = _answer(report, release, TrainingCountsAnswer)
     yield _yes_or_no(release, "AUC rises with training images", True, _at(counts.p, level))
     # The counts are 0 and 600, and any threshold between them fits alike.
@@ -329,15 +334,14 @@ def _of_nobody(report: Report) -> Iterator[Check]:
 
 
 def _of_service(report: Report) -> Iterator[Check]:
-    """Yield what is known of a service that refuses three names; with 39 placebo names, these are too few for BH."""
     level = report.plan.tests.level
     answer = _answer(report, "service", RefusalsAnswer)
-    found = {row.artist for row in answer.artists if _at(row.p, level)}
+    found = {row.artist for row in answer.artists if _at(row.p_adjusted, level)}
     others = [name for name in NAMES if name not in REFUSED]
-    yield _counted("service", "refused more, p <= 5 %: refused", found, REFUSED, least=len(REFUSED))
-    yield _counted("service", "refused more, p <= 5 %: others", found, others, most=0)
-    said = sum(row.n_refused for row in answer.artists)
-    yield Check("service", "refused pictures", "24", str(said), said == 24)
+    yield _counted("service", "refused more than invented names: refused", found, REFUSED, least=len(REFUSED))
+    yield _counted("service", "refused more than invented names: others", found, others, most=0)
+    said, asked = sum(row.n_refused for row in answer.artists), 8 * len(REFUSED)
+    yield Check("service", "refused pictures", str(asked), str(said), said == asked)
 
 
 def _of_leakage(folder: Path) -> Iterator[Check]:

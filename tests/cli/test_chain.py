@@ -109,7 +109,7 @@ def test_the_chain_of_the_readme(world: Callable[[int, int], Path]) -> None:
 @pytest.mark.slow
 def test_the_chain_with_99_placebo_names(world: Callable[[int, int], Path]) -> None:
     folder = world(8, 8)
-    said = run_chain(("--per-artist", 2, "--steps", 4), 99)
+    said = run_chain(("--per-artist", 2, "--steps", 8), 99)
     assert len(invented(folder)) == said["names"]["n_placebos"] == 99
     assert min(artist["p_name"] for artist in said["artists"] if artist["p_name"] is not None) == 0.01
     found = said["evidence"]["overall"]["findings"]

@@ -161,16 +161,17 @@ def test_the_tables_of_questions_are_verified_and_sealed(asked: tuple[Path, Outc
     )
     (folder / "name-adds.csv").unlink()
     (folder / "together.csv").write_text("release\n", encoding="utf-8-sig")
+    (folder / "together-notes.csv").write_text("mine\n", encoding="utf-8")  # of the user
     said = {
         fault.where: fault.said for fault in stored_rendered(folder).faults if fault.where.endswith(".csv")
     }
     assert said == {
         "erasure-kept.csv": "has other rows, columns or characters than report.json gives",
         "name-adds.csv": "is missing",
-        "together.csv": "is of a question that report.json does not answer",
+        "together.csv": "is a table that report.json does not have: it is of an earlier report",
     }
     write(asked[1].report, folder, base=folder, pictures=False)
-    assert not (folder / "together.csv").exists()
+    assert not (folder / "together.csv").exists() and (folder / "together-notes.csv").exists()
     assert [fault.where for fault in stored_rendered(folder).faults if fault.where.endswith(".csv")] == []
 
 
