@@ -199,7 +199,16 @@ HEAD = ("audit of", "question", "expected", "found", "right")
 
 def rows(checks: Sequence[Check]) -> list[tuple[str, ...]]:
     """Return the cells of a table, under `HEAD`."""
-    return [(one.release, one.what, one.expected, one.found, "yes" if one.right else "NO") for one in checks]
+    return [
+        (
+            one.release,
+            one.what,
+            one.expected,
+            one.found,
+            "–" if one.expected == "not known" else "yes" if one.right else "NO",
+        )
+        for one in checks
+    ]
 
 
 def _plan(releases: Sequence[str], tested: Sequence[str], further: str = "") -> str:
